@@ -1,0 +1,1 @@
+//! The micro-batch engine: the loop, the checkpoint, sources, sinks and stateful operators.

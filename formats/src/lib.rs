@@ -1,0 +1,1 @@
+//! JSON, CSV, DDL types and Java date patterns, to and from Arrow.
