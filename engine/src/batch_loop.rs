@@ -1,0 +1,538 @@
+//! The loop of a query: one micro-batch after the other. The file to read first.
+//!
+//! A batch, in [`BatchLoop::run_batch`]: the intent is durable → the plan runs → the sink commits → the commit is durable →
+//! progress. Until the sink begins to commit, a batch can be abandoned at any moment; from then on it is finished.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::RecordBatch;
+use datafusion_execution::TaskContext;
+use datafusion_execution::config::SessionConfig;
+use datafusion_physical_plan::execution_plan::reset_plan_states;
+use datafusion_physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::future::{join_all, select_all, try_join_all};
+use futures::{FutureExt, TryStreamExt};
+use serde_json::{Map, Value};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use crate::batch_context::BatchContext;
+use crate::checkpoint::{Checkpoint, CommitEntry, OffsetEntry, PINNED_CONF, Recovered};
+use crate::clock::{Clock, Stopwatch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::listener::QueryIdle;
+use crate::manager::StreamingQueryManager;
+use crate::options::Options;
+use crate::plan::{SinkExec, SourceExec};
+use crate::progress::{SinkProgress, SourceProgress, StreamingQueryProgress, iso_timestamp, rows_per_second};
+use crate::query::{Environment, QueryDefinition, StreamingQuery};
+use crate::registry::Registry;
+use crate::sink::{BatchRows, Delivery, Sink};
+use crate::source::{Offset, ReadLimit, Source};
+use crate::trigger::{Trigger, next_trigger_ms};
+
+/// The plan, made once, and what it runs in.
+pub(crate) struct Planned {
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    pub(crate) task_context: Arc<TaskContext>,
+    pub(crate) registry: Arc<Registry>,
+}
+
+/// A running query's loop and everything it holds.
+pub(crate) struct BatchLoop {
+    // Fixed for the run.
+    query: Arc<StreamingQuery>,
+    planned: Planned,
+    checkpoint: Checkpoint,
+    sources: Vec<Arc<dyn Source>>,
+    sink: Arc<dyn Sink>,
+    manager: StreamingQueryManager,
+    clock: Arc<dyn Clock>,
+    trigger: Trigger,
+    settings: Settings,
+    pinned_conf: Map<String, Value>,
+    // Changes from batch to batch.
+    next_batch_id: u64,
+    pending: Option<OffsetEntry>,
+    /// Where each source of the last committed batch ended.
+    committed: Vec<Option<Offset>>,
+    /// W(N−1) and W(N) of the next batch N, in milliseconds since the epoch.
+    late_watermark_ms: i64,
+    watermark_ms: i64,
+    last_trigger_ms: Option<i64>,
+    idle_since_ms: i64,
+    plan_count: u64,
+    warnings: Vec<String>,
+}
+
+/// The configuration the loop itself reads.
+struct Settings {
+    min_batches_to_retain: u64,
+    polling_delay_ms: i64,
+    idle_event_ms: i64,
+}
+
+impl Settings {
+    fn read(conf: &Options) -> Result<Self> {
+        let number = |key: &str, default: u64| match conf.get(key) {
+            None => Ok(default),
+            Some(text) => text
+                .trim_end_matches("ms")
+                .trim()
+                .parse::<u64>()
+                .map_err(|_| Error::invalid(format!("configuration '{key}' is '{text}', expected a whole number"))),
+        };
+        let millis = |key, default| Ok::<_, Error>(i64::try_from(number(key, default)?).unwrap_or(i64::MAX));
+        let min_batches_to_retain = number("spark.sql.streaming.minBatchesToRetain", 100)?;
+        if min_batches_to_retain == 0 {
+            return Err(Error::invalid(
+                "configuration 'spark.sql.streaming.minBatchesToRetain' is '0', expected a positive whole number",
+            ));
+        }
+        Ok(Self {
+            min_batches_to_retain,
+            polling_delay_ms: millis("spark.sql.streaming.pollingDelay", 10)?,
+            idle_event_ms: millis("spark.sql.streaming.noDataProgressEventInterval", 10_000)?,
+        })
+    }
+}
+
+/// What one batch is about to do: its intent, durable.
+struct Intent {
+    batch_id: u64,
+    entry: OffsetEntry,
+    /// Where each source starts.
+    starts: Vec<Option<Offset>>,
+}
+
+/// How long each step took.
+#[derive(Default)]
+struct Durations(BTreeMap<&'static str, u64>);
+
+impl Durations {
+    fn note(&mut self, step: &'static str, watch: Stopwatch) {
+        *self.0.entry(step).or_default() += millis(watch);
+    }
+}
+
+fn millis(watch: Stopwatch) -> u64 {
+    // Rounded, as a step of 0.6 ms is nearer to 1 than to 0.
+    u64::try_from((watch.elapsed().as_micros() + 500) / 1000).unwrap_or(u64::MAX)
+}
+
+impl BatchLoop {
+    #[expect(clippy::too_many_arguments, reason = "everything a run holds is handed over once")]
+    pub(crate) fn new(
+        query: Arc<StreamingQuery>,
+        definition: &QueryDefinition,
+        environment: &Environment,
+        planned: Planned,
+        checkpoint: Checkpoint,
+        sources: Vec<Arc<dyn Source>>,
+        sink: Arc<dyn Sink>,
+        recovered: Recovered,
+    ) -> Result<Self> {
+        let settings = Settings::read(&definition.conf)?;
+        let pinned_conf = pinned_conf(&definition.conf, recovered.last.as_ref().or(recovered.pending.as_ref()));
+        let last_watermark_ms = recovered.last.as_ref().map_or(0, |last| last.watermark_ms);
+        let next_watermark_ms = recovered.last_commit.as_ref().map_or(0, |commit| commit.next_batch_watermark_ms);
+        let mut committed = recovered.committed;
+        committed.resize(sources.len(), None);
+        Ok(Self {
+            query,
+            planned,
+            checkpoint,
+            sources,
+            sink,
+            manager: environment.manager.clone(),
+            clock: Arc::clone(&environment.clock),
+            trigger: definition.trigger,
+            settings,
+            pinned_conf,
+            next_batch_id: recovered.next_batch_id,
+            pending: recovered.pending,
+            committed,
+            late_watermark_ms: last_watermark_ms,
+            watermark_ms: last_watermark_ms.max(next_watermark_ms),
+            last_trigger_ms: None,
+            idle_since_ms: environment.clock.now_ms(),
+            plan_count: 1,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Runs until the trigger has had enough, the query is stopped, or something fails.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        let result = self.run_trigger().await;
+        join_all(self.sources.iter().map(|source| source.stop())).await;
+        self.sink.stop().await;
+        match result {
+            // Whatever was cut off by the stop is not worth reporting.
+            Err(error) if self.query.stop.is_cancelled() && error.kind() != ErrorKind::Fenced => {
+                debug!(%error, "a batch was abandoned when the query was stopped");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn run_trigger(&mut self) -> Result<()> {
+        self.remove_old_logs().await?;
+        match self.trigger {
+            Trigger::ProcessingTime { interval_ms } => self.run_at_intervals(interval_ms).await,
+            Trigger::Once => self.run_one_trigger(LimitRule::None).await.map(|_| ()),
+            Trigger::AvailableNow => self.run_available_now().await,
+        }
+    }
+
+    async fn run_available_now(&mut self) -> Result<()> {
+        let prepared = try_join_all(self.sources.iter().map(|source| source.prepare_available_now())).await?;
+        if prepared.iter().all(|supported| *supported) {
+            while self.run_one_trigger(LimitRule::SourcesOwn).await? {}
+            return Ok(());
+        }
+        let names = self.sources.iter().zip(&prepared).filter(|(_, ok)| !**ok).map(|(s, _)| s.description());
+        let names = names.collect::<Vec<_>>().join(", ");
+        let warning = format!("{names} cannot tell what is available now: everything is processed in one single batch");
+        warn!(query = self.query.label(), "{warning}");
+        self.warnings.push(warning);
+        self.run_one_trigger(LimitRule::None).await.map(|_| ())
+    }
+
+    async fn run_at_intervals(&mut self, interval_ms: u64) -> Result<()> {
+        while !self.query.stop.is_cancelled() {
+            let now_ms = self.clock.now_ms();
+            let ran = self.run_one_trigger(LimitRule::SourcesOwn).await?;
+            if self.query.stop.is_cancelled() {
+                break;
+            }
+            if interval_ms > 0 {
+                self.query.shared.set_status("Waiting for next trigger", false, None);
+                let next_ms = next_trigger_ms(now_ms, interval_ms);
+                if self.clock.now_ms() > next_ms {
+                    warn!(query = self.query.label(), interval_ms, "a batch took longer than the trigger's interval");
+                }
+                self.wait_until(next_ms, false).await;
+            } else if !ran {
+                self.query.shared.set_status("Waiting for data to arrive", false, None);
+                self.wait_until(self.clock.now_ms().saturating_add(self.settings.polling_delay_ms), true).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until `at_ms`, or the stop, or (if `for_data`) until a source has something or somebody asks.
+    async fn wait_until(&self, at_ms: i64, for_data: bool) {
+        let changes = self.sources.iter().map(|source| source.changed().boxed());
+        tokio::select! {
+            () = self.clock.sleep_until_ms(at_ms) => {}
+            () = self.query.stop.cancelled() => {}
+            () = self.query.shared.poke.notified(), if for_data => {}
+            _ = select_all(changes), if for_data && !self.sources.is_empty() => {}
+        }
+    }
+
+    /// One trigger: a batch, if there is anything to do. Whether there was.
+    async fn run_one_trigger(&mut self, limits: LimitRule) -> Result<bool> {
+        if self.query.stop.is_cancelled() {
+            return Ok(false);
+        }
+        let (trigger_ms, watch) = (self.clock.now_ms(), Stopwatch::start());
+        let mut durations = Durations::default();
+        let asked = self.query.shared.asked.load(Ordering::SeqCst);
+        let stop = self.query.stop.clone();
+        let intent = tokio::select! {
+            intent = self.next_intent(limits, &mut durations) => intent?,
+            () = stop.cancelled() => return Ok(false),
+        };
+        let Some(intent) = intent else {
+            self.query.shared.set_status("Waiting for data to arrive", false, Some(false));
+            self.query.shared.caught_up.send_replace(asked);
+            self.tell_idle(trigger_ms);
+            return Ok(false);
+        };
+        let batch_id = intent.batch_id;
+        let before = self.checkpoint.place.io_stats();
+        let ran = self.run_batch(&intent, &mut durations).await.map_err(|e| e.in_batch(batch_id))?;
+        let Some(ran) = ran else { return Ok(false) };
+        durations.note("triggerExecution", watch);
+        let fsync_nanos = self.checkpoint.place.io_stats().sync_nanos.saturating_sub(before.sync_nanos);
+        self.report(&intent, &ran, trigger_ms, watch, durations, fsync_nanos / 1000).await;
+        self.last_trigger_ms = Some(trigger_ms);
+        self.idle_since_ms = self.clock.now_ms();
+        self.next_batch_id = batch_id + 1;
+        self.committed = intent.entry.offsets;
+        self.late_watermark_ms = intent.entry.watermark_ms;
+        Ok(true)
+    }
+
+    /// The intent of the next batch, durable; `None` when there is nothing to do.
+    async fn next_intent(&mut self, limits: LimitRule, durations: &mut Durations) -> Result<Option<Intent>> {
+        let mut starts = self.committed.clone();
+        for (source, start) in self.sources.iter().zip(&mut starts) {
+            if start.is_none() {
+                *start = source.initial().await?;
+            }
+        }
+        // Taken out first: an intent that was written and not committed is run again exactly as it is, once.
+        if let Some(entry) = self.pending.take() {
+            self.query.shared.set_status("Processing new data", true, Some(true));
+            return Ok(Some(Intent { batch_id: self.next_batch_id, entry, starts }));
+        }
+        self.query.shared.set_status("Getting offsets", true, None);
+        let watch = Stopwatch::start();
+        let ends = try_join_all(self.sources.iter().zip(&starts).map(|(source, start)| {
+            let limit = match limits {
+                LimitRule::SourcesOwn => source.read_limit(),
+                LimitRule::None => ReadLimit::AllAvailable,
+            };
+            async move { source.latest(start.as_ref(), &limit).await }
+        }))
+        .await?;
+        durations.note("latestOffset", watch);
+        let has_new = ends.iter().zip(&self.committed).any(|(end, committed)| end.is_some() && end != committed);
+        if !has_new {
+            return Ok(None);
+        }
+        let offsets = ends.into_iter().zip(&self.committed).map(|(end, committed)| end.or_else(|| committed.clone()));
+        let entry = OffsetEntry {
+            watermark_ms: self.watermark_ms,
+            timestamp_ms: self.clock.now_ms(),
+            conf: self.pinned_conf.clone(),
+            offsets: offsets.collect(),
+        };
+        self.query.shared.set_status("Writing offsets to log", true, Some(true));
+        let watch = Stopwatch::start();
+        self.checkpoint.fence.check().await?;
+        self.checkpoint.offsets.create(self.next_batch_id, &entry).await?;
+        durations.note("walCommit", watch);
+        Ok(Some(Intent { batch_id: self.next_batch_id, entry, starts }))
+    }
+
+    /// Runs the plan, commits the sink and writes that the batch is done. `None` when the query was stopped in time.
+    async fn run_batch(&mut self, intent: &Intent, durations: &mut Durations) -> Result<Option<Ran>> {
+        self.query.shared.set_status("Processing new data", true, Some(true));
+        let watch = Stopwatch::start();
+        let splits = self.splits(intent).await?;
+        durations.note("getBatch", watch);
+        let watch = Stopwatch::start();
+        let context = self.task_context(intent, splits);
+        let plan = reset_plan_states(Arc::clone(&self.planned.plan))?;
+        let rows = tokio::select! {
+            rows = run_plan(&plan, &context) => rows?,
+            () = self.query.stop.cancelled() => return Ok(None),
+        };
+        let output_rows = self.commit_sink(intent.batch_id, &plan, rows).await?;
+        durations.note("addBatch", watch);
+        let watch = Stopwatch::start();
+        self.checkpoint.fence.check().await?;
+        let entry = CommitEntry { next_batch_watermark_ms: self.watermark_ms, more: Map::new() };
+        self.checkpoint.commits.create(intent.batch_id, &entry).await?;
+        durations.note("commitOffsets", watch);
+        self.let_go_of(intent).await?;
+        Ok(Some(Ran { input_rows: input_rows(&plan, self.sources.len()), output_rows }))
+    }
+
+    async fn splits(&self, intent: &Intent) -> Result<BTreeMap<u32, Vec<crate::source::Split>>> {
+        let mut splits = BTreeMap::new();
+        for (number, source) in (0u32..).zip(&self.sources) {
+            let (start, end) = (&intent.starts[number as usize], &intent.entry.offsets[number as usize]);
+            if let Some(end) = end
+                && Some(end) != start.as_ref()
+            {
+                splits.insert(number, source.splits(start.as_ref(), end).await?);
+            }
+        }
+        Ok(splits)
+    }
+
+    fn task_context(&self, intent: &Intent, splits: BTreeMap<u32, Vec<crate::source::Split>>) -> Arc<TaskContext> {
+        let batch = BatchContext {
+            batch_id: intent.batch_id,
+            attempt: Uuid::new_v4(),
+            batch_timestamp_ms: intent.entry.timestamp_ms,
+            late_watermark_ms: self.late_watermark_ms,
+            eviction_watermark_ms: intent.entry.watermark_ms,
+            splits,
+        };
+        let base = &self.planned.task_context;
+        let config: SessionConfig =
+            Arc::new(batch).install(base.session_config().clone(), Arc::clone(&self.planned.registry));
+        Arc::new(TaskContext::new(
+            None,
+            base.session_id(),
+            config,
+            base.scalar_functions().clone(),
+            base.higher_order_functions().clone(),
+            base.aggregate_functions().clone(),
+            base.window_functions().clone(),
+            base.runtime_env(),
+        ))
+    }
+
+    /// Makes the batch visible in the sink; rows written.
+    async fn commit_sink(&self, batch_id: u64, plan: &Arc<dyn ExecutionPlan>, rows: Vec<RecordBatch>) -> Result<u64> {
+        self.checkpoint.fence.check().await?;
+        match self.sink.delivery() {
+            Delivery::Writers(_) => {
+                let messages = SinkExec::messages(&rows)?;
+                let written = messages.iter().map(|message| message.rows).sum();
+                self.sink.commit(batch_id, messages, &self.checkpoint.fence).await?;
+                Ok(written)
+            }
+            Delivery::Rows => {
+                let written = rows.iter().map(|batch| batch.num_rows() as u64).sum();
+                self.sink.accept(BatchRows { batch_id, schema: plan.schema(), rows }).await?;
+                Ok(written)
+            }
+        }
+    }
+
+    /// What nobody needs any more once `intent` is committed.
+    async fn let_go_of(&self, intent: &Intent) -> Result<()> {
+        for (source, end) in self.sources.iter().zip(&intent.entry.offsets) {
+            if let Some(end) = end {
+                source.commit(end).await?;
+            }
+        }
+        if let Some(old) = (intent.batch_id + 1).checked_sub(self.settings.min_batches_to_retain + 1) {
+            self.checkpoint.offsets.remove(old).await?;
+            self.checkpoint.commits.remove(old).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what earlier runs with another retention have left.
+    async fn remove_old_logs(&self) -> Result<()> {
+        let oldest_kept = self.next_batch_id.saturating_sub(self.settings.min_batches_to_retain);
+        self.checkpoint.offsets.remove_below(oldest_kept).await?;
+        self.checkpoint.commits.remove_below(oldest_kept).await
+    }
+
+    fn tell_idle(&mut self, now_ms: i64) {
+        if now_ms.saturating_sub(self.idle_since_ms) < self.settings.idle_event_ms {
+            return;
+        }
+        self.idle_since_ms = now_ms;
+        let event = QueryIdle { id: self.query.id(), run_id: self.query.run_id(), timestamp: iso_timestamp(now_ms) };
+        self.manager.notify(|listener| listener.on_query_idle(&event));
+    }
+
+    async fn report(
+        &self,
+        intent: &Intent,
+        ran: &Ran,
+        trigger_ms: i64,
+        watch: Stopwatch,
+        durations: Durations,
+        fsync_micros: u64,
+    ) {
+        let since_last_ms = self.last_trigger_ms.map(|last| (trigger_ms - last) as f64);
+        let batch_ms = (watch.elapsed().as_micros() as f64 / 1000.0).max(1.0);
+        let input_rate = |rows| since_last_ms.and_then(|since| rows_per_second(rows, since));
+        let newest = join_all(self.sources.iter().map(|source| source.newest())).await;
+        let json = |offset: Option<&Offset>| offset.map_or(Value::Null, |offset| offset.json().clone());
+        let sources = self.sources.iter().enumerate().map(|(i, source)| SourceProgress {
+            description: source.description(),
+            start_offset: json(intent.starts[i].as_ref()),
+            end_offset: json(intent.entry.offsets[i].as_ref()),
+            latest_offset: json(newest[i].as_ref()),
+            num_input_rows: ran.input_rows[i],
+            input_rows_per_second: input_rate(ran.input_rows[i]),
+            processed_rows_per_second: rows_per_second(ran.input_rows[i], batch_ms),
+            metrics: source.metrics(intent.entry.offsets[i].as_ref()).into_iter().collect(),
+        });
+        let total = ran.input_rows.iter().sum();
+        let progress = StreamingQueryProgress {
+            id: self.query.id(),
+            run_id: self.query.run_id(),
+            name: self.query.name().map(str::to_string),
+            timestamp: iso_timestamp(trigger_ms),
+            batch_id: intent.batch_id,
+            batch_duration: millis(watch),
+            num_input_rows: total,
+            input_rows_per_second: input_rate(total),
+            processed_rows_per_second: rows_per_second(total, batch_ms),
+            duration_ms: durations.0.into_iter().map(|(step, ms)| (step.to_string(), ms)).collect(),
+            event_time: BTreeMap::new(),
+            state_operators: Vec::new(),
+            sources: sources.collect(),
+            sink: SinkProgress {
+                description: self.sink.description(),
+                num_output_rows: i64::try_from(ran.output_rows).unwrap_or(i64::MAX),
+                metrics: self.sink.metrics().into_iter().collect(),
+            },
+            plan_count: self.plan_count,
+            fsync_micros,
+            warnings: self.warnings.clone(),
+        };
+        self.query.shared.add_progress(progress.clone());
+        self.manager.notify(|listener| listener.on_query_progress(&progress));
+    }
+}
+
+/// Whose limits hold.
+#[derive(Clone, Copy)]
+enum LimitRule {
+    SourcesOwn,
+    None,
+}
+
+/// What a batch did.
+struct Ran {
+    /// By source.
+    input_rows: Vec<u64>,
+    output_rows: u64,
+}
+
+/// Runs every partition of `plan` in a task of its own and gives their rows, partition after partition. Dropping the
+/// future stops the tasks.
+async fn run_plan(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+    let partitions = plan.output_partitioning().partition_count();
+    let mut tasks = JoinSet::new();
+    for partition in 0..partitions {
+        let rows = plan.execute(partition, Arc::clone(context))?;
+        tasks.spawn(async move { rows.try_collect::<Vec<_>>().await.map(|rows| (partition, rows)) });
+    }
+    let mut by_partition = vec![Vec::new(); partitions];
+    while let Some(ended) = tasks.join_next().await {
+        let (partition, rows) = ended.map_err(|e| match e.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(e) => Error::internal(format!("a task of the batch was cancelled: {e}")),
+        })??;
+        by_partition[partition] = rows;
+    }
+    Ok(by_partition.into_iter().flatten().collect())
+}
+
+/// Rows read from each of `sources` streams, from the metrics of the plan that has just run.
+fn input_rows(plan: &Arc<dyn ExecutionPlan>, sources: usize) -> Vec<u64> {
+    let mut rows = vec![0; sources];
+    let mut open = vec![plan];
+    while let Some(node) = open.pop() {
+        if let Some(scan) = node.downcast_ref::<SourceExec>()
+            && let Some(number) = scan.stream_number()
+            && let Some(count) = rows.get_mut(number as usize)
+        {
+            *count += scan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64;
+        }
+        open.extend(node.children());
+    }
+    rows
+}
+
+/// What `offsets/N` pins: the checkpoint's own values where it has any, otherwise the session's, otherwise Spark's defaults.
+fn pinned_conf(conf: &Options, from_checkpoint: Option<&OffsetEntry>) -> Map<String, Value> {
+    let mut pinned = Map::new();
+    for (key, default) in PINNED_CONF {
+        let value = match from_checkpoint.and_then(|entry| entry.conf.get(*key)) {
+            Some(value) => value.clone(),
+            None => Value::from(conf.get(key).unwrap_or(default)),
+        };
+        pinned.insert((*key).to_string(), value);
+    }
+    pinned
+}

@@ -1,0 +1,25 @@
+//! Streams in plans: logical nodes, physical nodes, and what makes a plan safe to run again and again.
+//!
+//! Every physical node of ours is plain data: [`codec`] sends it to another process as JSON, and what it needs at run
+//! time it finds through the [`TaskContext`](datafusion_execution::TaskContext): the [`BatchContext`] and the
+//! [`Registry`](crate::registry::Registry).
+//!
+//! [`BatchContext`]: crate::batch_context::BatchContext
+
+mod batch_clock;
+pub mod check;
+pub mod codec;
+mod exchange;
+mod physical;
+mod sink_exec;
+mod source_exec;
+mod stream_table;
+mod streams;
+
+pub use batch_clock::{BatchClockExec, BatchClockNode, replace_clock_functions};
+pub use exchange::{ExchangeExec, HASH_COLUMN, KEY_GROUP_COLUMN};
+pub use physical::{EnginePlanner, configure_for_streams};
+pub use sink_exec::SinkExec;
+pub use source_exec::{SourceExec, SplitsFrom};
+pub use stream_table::{BatchTable, StreamTable};
+pub use streams::{has_streams, number_streams};

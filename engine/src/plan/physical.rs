@@ -1,0 +1,51 @@
+//! Planning for streams: DataFusion's settings that keep a plan runnable again and again, and our nodes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion_common::Result;
+use datafusion_execution::config::SessionConfig;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion_physical_plan::ExecutionPlan;
+use datafusion_session::{ExtensionPlanner, PhysicalPlanner, Session};
+
+use super::batch_clock::BatchClockNode;
+
+/// The configuration that streams are planned and run with: `config` with what would go wrong in a plan that runs more
+/// than once turned off, and `partitions` source partitions.
+pub fn configure_for_streams(mut config: SessionConfig, partitions: usize) -> SessionConfig {
+    config = config.with_target_partitions(partitions.max(1));
+    let optimizer = &mut config.options_mut().optimizer;
+    // A join that is run again drops its filter while the scan keeps the first batch's bounds, and loses rows.
+    optimizer.enable_dynamic_filter_pushdown = false;
+    optimizer.enable_join_dynamic_filter_pushdown = false;
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // The order of rows would depend on how they were cut into batches.
+    optimizer.enable_round_robin_repartition = false;
+    optimizer.repartition_file_scans = false;
+    config
+}
+
+/// Turns our logical nodes into physical ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EnginePlanner;
+
+#[async_trait]
+impl ExtensionPlanner for EnginePlanner {
+    async fn plan_extension(
+        &self,
+        _planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        _session: &dyn Session,
+        _context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(clock) = node.as_any().downcast_ref::<BatchClockNode>() {
+            return Ok(Some(Arc::new(clock.physical(super::codec::only_input(physical_inputs)?))));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,53 @@
+//! A schema as text inside JSON: the hexadecimal digits of its Arrow IPC message. For `#[serde(with = …)]`.
+
+use std::fmt::Write as _;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::ipc::convert::{IpcSchemaEncoder, try_schema_from_flatbuffer_bytes};
+use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+use std::sync::Arc;
+
+/// Writes a schema.
+pub fn serialize<S: Serializer>(schema: &SchemaRef, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&encode(schema))
+}
+
+/// Reads a schema.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchemaRef, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    decode(&text).map(Arc::new).ok_or_else(|| D::Error::custom("not the hexadecimal digits of an Arrow schema"))
+}
+
+fn encode(schema: &Schema) -> String {
+    let buffer = IpcSchemaEncoder::new().schema_to_fb(schema);
+    buffer.finished_data().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn decode(text: &str) -> Option<Schema> {
+    let bytes = (0..text.len())
+        .step_by(2)
+        .map(|at| text.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
+        .collect::<Option<Vec<u8>>>()?;
+    try_schema_from_flatbuffer_bytes(&bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{DataType, Field, TimeUnit};
+
+    #[test]
+    fn a_schema_comes_back_and_damage_is_an_error() {
+        let schema = Schema::new(vec![
+            Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+            Field::new_list("tags", Field::new("element", DataType::Utf8, true), false),
+        ]);
+        assert_eq!(decode(&encode(&schema)), Some(schema));
+        for damaged in ["", "0", "zz", "00"] {
+            assert_eq!(decode(damaged), None, "{damaged:?}");
+        }
+    }
+}
