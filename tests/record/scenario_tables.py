@@ -72,7 +72,7 @@ to_date_pattern | SELECT id, to_date('31/01/2024', 'dd/MM/yyyy') AS a, try_to_ti
 epoch | SELECT id, timestamp_seconds(id) AS s, timestamp_millis(id * 1000) AS m, from_unixtime(id) AS f, unix_date(dt) AS u FROM STREAM ev
 interval_difference | SELECT id, CAST(ts - TIMESTAMP'2024-01-01 00:00:00' AS STRING) AS i FROM STREAM ev
 date_trunc_group | SELECT id, date_trunc('MONTH', ts) AS m, trunc(dt, 'YEAR') AS y, quarter(dt) AS q, weekofyear(dt) AS w FROM STREAM ev
-struct_access | SELECT id, loc.city, loc.zip + 1 AS z, loc.* FROM STREAM ev
+struct_access | SELECT id, loc.city AS c, loc.zip + 1 AS z, loc.* FROM STREAM ev
 struct_build | SELECT id, struct(k, v) AS s, named_struct('x', v, 'y', tags) AS n, struct(*) AS whole FROM STREAM ev WHERE id <= 2
 struct_star_json | SELECT to_json(struct(*)) AS j FROM STREAM ev
 struct_equal | SELECT id, loc = named_struct('city', 'Berlin', 'zip', 10115) AS same FROM STREAM ev
@@ -180,6 +180,8 @@ global_count_append | append | SELECT count(*) AS n FROM STREAM ev
 count_distinct | update | SELECT count(DISTINCT k) AS n FROM STREAM ev
 sample | append | SELECT id FROM STREAM ev TABLESAMPLE (50 PERCENT)
 sample_rows | append | SELECT id FROM STREAM ev TABLESAMPLE (2 ROWS)
+sample_subquery | append | SELECT id FROM (SELECT * FROM STREAM ev) TABLESAMPLE (50 PERCENT)
+sample_subquery_rows | append | SELECT id FROM (SELECT * FROM STREAM ev) TABLESAMPLE (2 ROWS)
 union_batch | append | SELECT id, k FROM STREAM ev UNION ALL SELECT 1L, k FROM names
 union_distinct | append | SELECT id FROM STREAM ev UNION SELECT id FROM STREAM more
 union_columns | append | SELECT id, k FROM STREAM ev UNION ALL SELECT id FROM STREAM more

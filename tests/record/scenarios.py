@@ -6,14 +6,16 @@ scenario_tables.py and the format is described in the fixtures' README.
 """
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import scenario_tables
-from spark_oracle import canon, error, session
+from spark_oracle import canon, error, first_line, session
 
+WRAPPERS = ("STREAM_FAILED", "FOREACH_BATCH_USER_FUNCTION_ERROR")
 THREADS = 4  # queries at a time, each in a session of its own
 
 
@@ -47,11 +49,23 @@ def answer(spark, scenario):
         record["final_watermark"] = (query.lastProgress or {"eventTime": {}})["eventTime"].get("watermark")
     except Exception as refused:
         record.pop("schema", None)
-        cause = error(refused)
-        record.update(error=cause["message"], condition=cause["condition"])
+        record.update(refusal(refused))
+        if batches:
+            record["before"] = batches
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return record
+
+
+def refusal(exception):
+    """Spark's error; where a batch failed, also the `cause` that the query's error wraps."""
+    text = re.sub(r"\[id = \S+ runId = \S+\]", "[id = …, runId = …]", str(exception))
+    found = {"error": first_line(text), "condition": error(exception)["condition"]}
+    if found["condition"] == "STREAM_FAILED":
+        inner = [m for m in re.findall(r"\[([A-Z][A-Z0-9_.]+)\] ([^\n]*)", text) if m[0] not in WRAPPERS]
+        if inner:
+            found["cause"] = {"condition": inner[0][0], "message": first_line(inner[0][1])}
+    return found
 
 
 def write_files(folder, files):
@@ -59,14 +73,28 @@ def write_files(folder, files):
     os.makedirs(folder)
     for n, rows in enumerate(files):
         path = f"{folder}/{n:04d}.json"
+        with open(path, "w") as out:
+            out.writelines(json.dumps(row) + "\n" for row in rows)
+        os.utime(path, (1e9 + n, 1e9 + n))
+    return folder
+
+
+def main():
+    folder, names = sys.argv[1], set(sys.argv[2:])
+    os.makedirs(folder, exist_ok=True)
+    spark = session()
+    for file, scenarios in scenario_tables.FILES.items():
+        path = f"{folder}/{file}.jsonl"
+        old = {r["name"]: r for r in map(json.loads, open(path))} if names and os.path.exists(path) else {}
         asked = [s for s in scenarios() if not names or s["name"] in names]
+        fresh = {}
         with ThreadPoolExecutor(THREADS) as pool:
-            fresh = {r["name"]: r for r in pool.map(lambda s: answer(spark, s), asked)}
+            for record in pool.map(lambda s: answer(spark, s), asked):
+                fresh[record["name"]] = record
+                print(file, record["name"], record.get("error") or f"{sum(len(b['rows']) for b in record['expect'])} rows", flush=True)
         with open(path, "w") as out:
             for record in (fresh.get(s["name"]) or old[s["name"]] for s in scenarios()):
                 out.write(json.dumps(record, ensure_ascii=False) + "\n")
-        for name, record in fresh.items():
-            print(file, name, record.get("error") or f"{sum(len(b['rows']) for b in record['expect'])} rows", flush=True)
 
 
 if __name__ == "__main__":
