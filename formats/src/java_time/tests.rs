@@ -1,0 +1,1 @@
+//! Dates and times against Spark's recorded answers.

@@ -1,0 +1,138 @@
+//! JSON against Spark's recorded answers, and against itself.
+
+use serde_json::Value as Json;
+
+use super::*;
+use crate::ddl;
+use crate::error::Result;
+use crate::fixtures::{Case, column, compare, report, rows};
+
+const FIXTURES: &str = include_str!("../../tests/fixtures/json.jsonl");
+
+fn cases(kind: &str) -> Vec<Case> {
+    let cases: Vec<_> = Case::all(FIXTURES)
+        .into_iter()
+        .filter(|c| c.text("kind") == Some(kind))
+        .collect();
+    assert!(!cases.is_empty(), "no fixtures of the kind {kind}");
+    cases
+}
+
+fn options(case: &Case) -> Result<JsonOptions> {
+    let mut options = case.options();
+    let json = JsonOptions::take(&mut options, case.session_zone())?;
+    options.refuse_rest("json")?;
+    Ok(json)
+}
+
+/// Records that Jackson leaves half read, going on in the middle of a broken value. Here such a record is null as a whole,
+/// or, where only one value is broken, but for that value.
+const DIFFERENT_ON_PURPOSE: [&str; 4] = [
+    r#"{"i":29,"v":"1","w":1}"#,
+    r#"{"i":46,"v":"+Infinity","w":1}"#,
+    r#"{"i":68,"v":"\q","w":1}"#,
+    r#"{"i":25,"s":{"x":1,}}"#,
+];
+
+#[test]
+fn files_read_as_in_spark() -> Result<()> {
+    let mut differences = Vec::new();
+    for case in cases("read") {
+        let schema = ddl::parse_schema(case.text("schema").unwrap_or_default())?;
+        let decode = |pieces: usize| -> Result<Vec<Json>> {
+            let mut decoder = JsonDecoder::new(&schema, options(&case)?)?.with_batch_rows(7);
+            let input = case.input();
+            for piece in input.chunks(pieces) {
+                decoder.push(piece)?;
+            }
+            decoder.finish()?;
+            let mut batches = Vec::new();
+            while let Some(batch) = decoder.flush()? {
+                batches.push(batch);
+            }
+            Ok(rows(&batches))
+        };
+        // However the file arrives, the rows are the same.
+        let (whole, torn) = (decode(usize::MAX), decode(3));
+        assert_eq!(whole, torn, "case {}", case.number);
+        match (whole, case.json.get("error")) {
+            (Ok(ours), None) => {
+                let (mut ours, mut sparks) = (ours, case.list("rows"));
+                let kept = |row: &Json| {
+                    row["_corrupt_record"]
+                        .as_str()
+                        .is_none_or(|r| !DIFFERENT_ON_PURPOSE.contains(&r))
+                };
+                ours.retain(kept);
+                sparks.retain(kept);
+                compare(
+                    &case,
+                    &ddl::to_ddl(&schema),
+                    &ours,
+                    &sparks,
+                    &mut differences,
+                );
+            }
+            (Err(_), Some(_)) => {}
+            (Ok(ours), Some(error)) => differences.push(format!(
+                "case {}: spark refuses ({error}), ours {ours:?}",
+                case.number
+            )),
+            (Err(error), None) => {
+                differences.push(format!("case {}: ours refuses: {error}", case.number))
+            }
+        }
+    }
+    report(&differences)
+}
+
+#[test]
+fn from_json_answers_as_in_spark() -> Result<()> {
+    let mut differences = Vec::new();
+    for case in cases("from_json") {
+        let schema = ddl::parse_type_or_columns(case.text("schema").unwrap_or_default())?;
+        let ours = options(&case)
+            .and_then(|o| JsonDecoder::for_type(&schema, o)?.decode_column(&case.values()));
+        match (ours, case.json.get("error")) {
+            (Ok(ours), None) => compare(
+                &case,
+                &ddl::type_name(&schema),
+                &column(&ours),
+                &case.list("rows"),
+                &mut differences,
+            ),
+            (Err(_), Some(_)) => {}
+            (ours, error) => differences.push(format!(
+                "case {}: ours {ours:?}, spark {error:?}",
+                case.number
+            )),
+        }
+    }
+    report(&differences)
+}
+
+#[test]
+fn inference_is_sparks() -> Result<()> {
+    let mut differences = Vec::new();
+    for case in cases("infer") {
+        let ours = options(&case).and_then(|o| infer_schema(&case.input(), &o));
+        let ours =
+            ours.map(|s| ddl::type_name(&arrow::datatypes::DataType::Struct(s.fields().clone())));
+        match (&ours, case.text("schema")) {
+            (Ok(ours), Some(spark)) if ours == spark => {}
+            (Err(_), None) => {}
+            // Spark fails on a number beyond any decimal, and on a record that names a field twice; we read on.
+            (Ok(_), None)
+                if ["1e400", r#""a":1,"a":"x""#]
+                    .iter()
+                    .any(|t| case.text("text").is_some_and(|x| x.contains(t))) => {}
+            _ => differences.push(format!(
+                "case {} {:?}: ours {ours:?}, spark {:?}",
+                case.number,
+                case.text("text"),
+                case.json.get("schema")
+            )),
+        }
+    }
+    report(&differences)
+}
