@@ -5,19 +5,11 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Appends the encoding of `data`.
 pub(crate) fn encode(data: &[u8], out: &mut Vec<u8>) {
     for chunk in data.chunks(3) {
-        let (a, b, c) = (
-            chunk[0],
-            chunk.get(1).copied().unwrap_or(0),
-            chunk.get(2).copied().unwrap_or(0),
-        );
+        let (a, b, c) = (chunk[0], chunk.get(1).copied().unwrap_or(0), chunk.get(2).copied().unwrap_or(0));
         let word = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
         for i in 0..4 {
             let sextet = (word >> (18 - 6 * i)) as usize & 63;
-            out.push(if i <= chunk.len() {
-                ALPHABET[sextet]
-            } else {
-                b'='
-            });
+            out.push(if i <= chunk.len() { ALPHABET[sextet] } else { b'=' });
         }
     }
 }

@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray,
-    MapArray, NullArray, PrimitiveArray, StringArray, StructArray,
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray, MapArray, NullArray,
+    PrimitiveArray, StringArray, StructArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Field, Fields, Float32Type,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
-    TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Field, Fields, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
 };
 
 use crate::ddl::sql_type_name;
@@ -49,10 +48,7 @@ impl Nulls {
     }
 
     fn finish(&mut self) -> Option<NullBuffer> {
-        self.0
-            .take()
-            .map(|mut bits| NullBuffer::new(bits.finish()))
-            .filter(|nulls| nulls.null_count() > 0)
+        self.0.take().map(|mut bits| NullBuffer::new(bits.finish())).filter(|nulls| nulls.null_count() > 0)
     }
 }
 
@@ -107,8 +103,7 @@ impl Offsets {
     /// One batch holds at most 2 GiB in a column.
     #[inline]
     fn push(&mut self, end: usize) -> Result<()> {
-        let end = i32::try_from(end)
-            .map_err(|_| Error::unsupported("a column of one batch holds more than 2 GiB"))?;
+        let end = i32::try_from(end).map_err(|_| Error::unsupported("a column of one batch holds more than 2 GiB"))?;
         self.0.push(end);
         Ok(())
     }
@@ -166,11 +161,7 @@ impl Bytes {
     fn finish(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
         let capacity = self.data.len();
         let data = std::mem::replace(&mut self.data, Vec::with_capacity(capacity));
-        (
-            self.offsets.finish(),
-            Buffer::from_vec(data),
-            self.nulls.finish(),
-        )
+        (self.offsets.finish(), Buffer::from_vec(data), self.nulls.finish())
     }
 }
 
@@ -213,11 +204,7 @@ impl StructColumn {
     /// The columns as arrays, and the rows that are null as a whole.
     pub(crate) fn finish(&mut self) -> Result<(Vec<ArrayRef>, Option<NullBuffer>)> {
         self.len = 0;
-        let columns = self
-            .columns
-            .iter_mut()
-            .map(Column::finish)
-            .collect::<Result<_>>()?;
+        let columns = self.columns.iter_mut().map(Column::finish).collect::<Result<_>>()?;
         Ok((columns, self.nulls.finish()))
     }
 }
@@ -281,18 +268,11 @@ pub(crate) enum Column {
     Int64(Values<i64>),
     Float32(Values<f32>),
     Float64(Values<f64>),
-    Decimal {
-        values: Values<i128>,
-        precision: u8,
-        scale: i8,
-    },
+    Decimal { values: Values<i128>, precision: u8, scale: i8 },
     String(Bytes),
     Binary(Bytes),
     Date(Values<i32>),
-    Timestamp {
-        values: Values<i64>,
-        zone: Option<Arc<str>>,
-    },
+    Timestamp { values: Values<i64>, zone: Option<Arc<str>> },
     Duration(Values<i64>),
     Months(Values<i32>),
     Struct(StructColumn),
@@ -309,9 +289,7 @@ macro_rules! each {
             Column::Int8($b) => $body,
             Column::Int16($b) => $body,
             Column::Int32($b) | Column::Date($b) | Column::Months($b) => $body,
-            Column::Int64($b) | Column::Timestamp { values: $b, .. } | Column::Duration($b) => {
-                $body
-            }
+            Column::Int64($b) | Column::Timestamp { values: $b, .. } | Column::Duration($b) => $body,
             Column::Float32($b) => $body,
             Column::Float64($b) => $body,
             Column::Decimal { values: $b, .. } => $body,
@@ -338,18 +316,15 @@ impl Column {
             DataType::Int64 => Self::Int64(Values::default()),
             DataType::Float32 => Self::Float32(Values::default()),
             DataType::Float64 => Self::Float64(Values::default()),
-            DataType::Decimal128(precision, scale) if *scale >= 0 => Self::Decimal {
-                values: Values::default(),
-                precision: *precision,
-                scale: *scale,
-            },
+            DataType::Decimal128(precision, scale) if *scale >= 0 => {
+                Self::Decimal { values: Values::default(), precision: *precision, scale: *scale }
+            }
             DataType::Utf8 => Self::String(Bytes::default()),
             DataType::Binary => Self::Binary(Bytes::default()),
             DataType::Date32 => Self::Date(Values::default()),
-            DataType::Timestamp(TimeUnit::Microsecond, zone) => Self::Timestamp {
-                values: Values::default(),
-                zone: zone.clone(),
-            },
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+                Self::Timestamp { values: Values::default(), zone: zone.clone() }
+            }
             DataType::Duration(TimeUnit::Microsecond) => Self::Duration(Values::default()),
             DataType::Interval(IntervalUnit::YearMonth) => Self::Months(Values::default()),
             DataType::Struct(fields) => Self::Struct(Self::new_struct(fields, format)?),
@@ -376,10 +351,7 @@ impl Column {
                 }
             },
             other => {
-                return Err(Error::unsupported(format!(
-                    "{format} cannot be read as {}",
-                    sql_type_name(other)
-                )));
+                return Err(Error::unsupported(format!("{format} cannot be read as {}", sql_type_name(other))));
             }
         })
     }
@@ -394,12 +366,7 @@ impl Column {
                 .map_err(|e| Error::new(e.kind(), format!("column {}: {}", f.name(), e.message())))
         };
         let columns = fields.iter().map(column).collect::<Result<_>>()?;
-        Ok(StructColumn {
-            fields: fields.clone(),
-            columns,
-            len: 0,
-            nulls: Nulls::default(),
-        })
+        Ok(StructColumn { fields: fields.clone(), columns, len: 0, nulls: Nulls::default() })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -409,9 +376,7 @@ impl Column {
             Self::Int8(b) => b.values.len(),
             Self::Int16(b) => b.values.len(),
             Self::Int32(b) | Self::Date(b) | Self::Months(b) => b.values.len(),
-            Self::Int64(b) | Self::Timestamp { values: b, .. } | Self::Duration(b) => {
-                b.values.len()
-            }
+            Self::Int64(b) | Self::Timestamp { values: b, .. } | Self::Duration(b) => b.values.len(),
             Self::Float32(b) => b.values.len(),
             Self::Float64(b) => b.values.len(),
             Self::Decimal { values, .. } => values.values.len(),
@@ -437,25 +402,15 @@ impl Column {
     pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
         Ok(match self {
             Self::Null(n) => Arc::new(NullArray::new(std::mem::take(n))),
-            Self::Boolean(b) => Arc::new(BooleanArray::new(
-                BooleanBuffer::from(b.take()),
-                b.nulls.finish(),
-            )),
+            Self::Boolean(b) => Arc::new(BooleanArray::new(BooleanBuffer::from(b.take()), b.nulls.finish())),
             Self::Int8(b) => primitive::<Int8Type>(b),
             Self::Int16(b) => primitive::<Int16Type>(b),
             Self::Int32(b) => primitive::<Int32Type>(b),
             Self::Int64(b) => primitive::<Int64Type>(b),
             Self::Float32(b) => primitive::<Float32Type>(b),
             Self::Float64(b) => primitive::<Float64Type>(b),
-            Self::Decimal {
-                values,
-                precision,
-                scale,
-            } => {
-                let array = PrimitiveArray::<Decimal128Type>::new(
-                    values.take().into(),
-                    values.nulls.finish(),
-                );
+            Self::Decimal { values, precision, scale } => {
+                let array = PrimitiveArray::<Decimal128Type>::new(values.take().into(), values.nulls.finish());
                 Arc::new(array.with_precision_and_scale(*precision, *scale)?)
             }
             Self::String(b) => {
@@ -468,10 +423,8 @@ impl Column {
             }
             Self::Date(b) => primitive::<Date32Type>(b),
             Self::Timestamp { values, zone } => {
-                let array = PrimitiveArray::<TimestampMicrosecondType>::new(
-                    values.take().into(),
-                    values.nulls.finish(),
-                );
+                let array =
+                    PrimitiveArray::<TimestampMicrosecondType>::new(values.take().into(), values.nulls.finish());
                 Arc::new(array.with_timezone_opt(zone.clone()))
             }
             Self::Duration(b) => primitive::<DurationMicrosecondType>(b),
@@ -479,21 +432,11 @@ impl Column {
             Self::Struct(b) => {
                 let len = b.len;
                 let (columns, nulls) = b.finish()?;
-                Arc::new(StructArray::try_new_with_length(
-                    b.fields.clone(),
-                    columns,
-                    nulls,
-                    len,
-                )?)
+                Arc::new(StructArray::try_new_with_length(b.fields.clone(), columns, nulls, len)?)
             }
             Self::List(b) => {
                 let elements = b.elements.finish()?;
-                Arc::new(ListArray::try_new(
-                    Arc::clone(&b.field),
-                    b.offsets.finish(),
-                    elements,
-                    b.nulls.finish(),
-                )?)
+                Arc::new(ListArray::try_new(Arc::clone(&b.field), b.offsets.finish(), elements, b.nulls.finish())?)
             }
             Self::Map(b) => {
                 let (offsets, data, nulls) = b.keys.finish();
@@ -501,16 +444,9 @@ impl Column {
                 let DataType::Struct(fields) = b.entries.data_type() else {
                     return Err(Error::invalid("a map's entries are a struct"));
                 };
-                let entries =
-                    StructArray::try_new(fields.clone(), vec![keys, b.values.finish()?], None)?;
+                let entries = StructArray::try_new(fields.clone(), vec![keys, b.values.finish()?], None)?;
                 let entries_field = Arc::clone(&b.entries);
-                Arc::new(MapArray::try_new(
-                    entries_field,
-                    b.offsets.finish(),
-                    entries,
-                    b.nulls.finish(),
-                    b.ordered,
-                )?)
+                Arc::new(MapArray::try_new(entries_field, b.offsets.finish(), entries, b.nulls.finish(), b.ordered)?)
             }
         })
     }
@@ -520,10 +456,7 @@ fn primitive<T: ArrowPrimitiveType>(values: &mut Values<T::Native>) -> ArrayRef
 where
     T::Native: Copy + Default,
 {
-    Arc::new(PrimitiveArray::<T>::new(
-        values.take().into(),
-        values.nulls.finish(),
-    ))
+    Arc::new(PrimitiveArray::<T>::new(values.take().into(), values.nulls.finish()))
 }
 
 impl ListColumn {

@@ -34,9 +34,7 @@ pub fn parse_schema(text: &str) -> Result<SchemaRef> {
         DataType::Struct(fields) => Ok(Arc::new(Schema::new(fields))),
         other => {
             let name = sql_type_name(&other);
-            Err(Error::invalid(format!(
-                "a schema is a list of columns such as 'id BIGINT, name STRING', not {name}"
-            )))
+            Err(Error::invalid(format!("a schema is a list of columns such as 'id BIGINT, name STRING', not {name}")))
         }
     }
 }
@@ -46,11 +44,7 @@ pub fn parse_schema(text: &str) -> Result<SchemaRef> {
 /// # Errors
 /// As [`parse_schema`].
 pub fn parse_type(text: &str) -> Result<DataType> {
-    if spark_json::looks_like(text) {
-        spark_json::parse(text)
-    } else {
-        parse::whole_type(text)
-    }
+    if spark_json::looks_like(text) { spark_json::parse(text) } else { parse::whole_type(text) }
 }
 
 /// Reads what `from_json` takes as its schema: a list of columns (giving a struct) or one type.

@@ -38,11 +38,7 @@ pub struct Position {
 impl Error {
     /// An error of the given kind, without a position.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            position: None,
-        }
+        Self { kind, message: message.into(), position: None }
     }
 
     /// [`ErrorKind::Invalid`].
@@ -102,26 +98,16 @@ impl From<ArrowError> for Error {
 }
 
 /// The candidate that `name` was probably meant to be: the nearest by edit distance, if it is near at all.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
-    let (distance, best) = candidates
-        .into_iter()
-        .map(|c| (edit_distance(&name, &c.to_ascii_lowercase()), c))
-        .min_by_key(|(d, _)| *d)?;
+    let (distance, best) =
+        candidates.into_iter().map(|c| (edit_distance(&name, &c.to_ascii_lowercase()), c)).min_by_key(|(d, _)| *d)?;
     (distance <= 1 + name.len() / 3).then_some(best)
 }
 
 /// `; did you mean X?`, or nothing.
-pub(crate) fn did_you_mean<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> String {
-    nearest(name, candidates)
-        .map(|n| format!("; did you mean {n}?"))
-        .unwrap_or_default()
+pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, candidates).map(|n| format!("; did you mean {n}?")).unwrap_or_default()
 }
 
 /// Levenshtein's distance, in bytes.

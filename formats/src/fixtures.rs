@@ -29,26 +29,19 @@ impl Case {
     }
 
     pub(crate) fn list(&self, key: &str) -> Vec<Value> {
-        self.json
-            .get(key)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
+        self.json.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
     }
 
     pub(crate) fn values(&self) -> arrow::array::StringArray {
-        self.list("values")
-            .iter()
-            .map(|v| v.as_str().map(str::to_owned))
-            .collect()
+        self.list("values").iter().map(|v| v.as_str().map(str::to_owned)).collect()
     }
 
     /// The file that Spark read.
     pub(crate) fn input(&self) -> Vec<u8> {
         match self.text("hex") {
-            Some(hex) => (0..hex.len() / 2)
-                .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex"))
-                .collect(),
+            Some(hex) => {
+                (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex")).collect()
+            }
             None => self.text("text").unwrap_or_default().as_bytes().to_vec(),
         }
     }
@@ -57,20 +50,12 @@ impl Case {
         let Some(Value::Object(options)) = self.json.get("options") else {
             return OptionMap::new();
         };
-        options
-            .iter()
-            .map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()))
-            .collect()
+        options.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect()
     }
 
     pub(crate) fn session_zone(&self) -> crate::java_time::Zone {
-        let name = self
-            .json
-            .pointer("/conf/spark.sql.session.timeZone")
-            .and_then(Value::as_str);
-        name.map_or(crate::java_time::Zone::UTC, |n| {
-            crate::java_time::Zone::parse(n).expect("a zone")
-        })
+        let name = self.json.pointer("/conf/spark.sql.session.timeZone").and_then(Value::as_str);
+        name.map_or(crate::java_time::Zone::UTC, |n| crate::java_time::Zone::parse(n).expect("a zone"))
     }
 }
 
@@ -79,8 +64,7 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<Value> {
     let mut all = Vec::new();
     for batch in batches {
         let mut text = Vec::from(*b"[");
-        write_console_json(batch, ",", &mut text)
-            .expect("every type of the fixtures can be printed");
+        write_console_json(batch, ",", &mut text).expect("every type of the fixtures can be printed");
         text.push(b']');
         let rows: Vec<Value> = serde_json::from_slice(&text).expect("the console prints JSON");
         all.extend(rows);
@@ -90,31 +74,19 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<Value> {
 
 /// A column's values in the fixtures' spelling.
 pub(crate) fn column(array: &ArrayRef) -> Vec<Value> {
-    let schema = Arc::new(Schema::new(vec![Field::new(
-        "v",
-        array.data_type().clone(),
-        true,
-    )]));
+    let schema = Arc::new(Schema::new(vec![Field::new("v", array.data_type().clone(), true)]));
     let batch = RecordBatch::try_new(schema, vec![Arc::clone(array)]).expect("one column");
-    rows(&[batch])
-        .into_iter()
-        .map(|mut row| row["v"].take())
-        .collect()
+    rows(&[batch]).into_iter().map(|mut row| row["v"].take()).collect()
 }
 
 /// Equal, numbers by value (a FLOAT comes from Python as the double it is).
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(x), Value::Number(y)) => {
-            let (x, y) = (
-                x.as_f64().unwrap_or(f64::NAN),
-                y.as_f64().unwrap_or(f64::NAN),
-            );
+            let (x, y) = (x.as_f64().unwrap_or(f64::NAN), y.as_f64().unwrap_or(f64::NAN));
             x == y || x as f32 == y as f32
         }
-        (Value::Array(x), Value::Array(y)) => {
-            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
-        }
+        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)),
         (Value::Object(x), Value::Object(y)) => {
             x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| same(v, w)))
         }
@@ -124,23 +96,12 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
 
 /// Fails with every difference at once, so that one run shows them all.
 pub(crate) fn report(differences: &[String]) -> Result<()> {
-    assert!(
-        differences.is_empty(),
-        "{} differences from Spark:\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
+    assert!(differences.is_empty(), "{} differences from Spark:\n{}", differences.len(), differences.join("\n"));
     Ok(())
 }
 
 /// One line for each answer that is not Spark's.
-pub(crate) fn compare(
-    case: &Case,
-    what: &str,
-    ours: &[Value],
-    sparks: &[Value],
-    differences: &mut Vec<String>,
-) {
+pub(crate) fn compare(case: &Case, what: &str, ours: &[Value], sparks: &[Value], differences: &mut Vec<String>) {
     if ours.len() != sparks.len() {
         differences.push(format!(
             "case {} {what}: {} rows, not {}\n   ours {ours:?}\n  spark {sparks:?}",
@@ -153,14 +114,8 @@ pub(crate) fn compare(
     let inputs = case.list("values");
     for (i, (a, b)) in ours.iter().zip(sparks).enumerate() {
         if !same(a, b) {
-            let input = inputs
-                .get(i)
-                .map(|v| format!(" of {v}"))
-                .unwrap_or_default();
-            differences.push(format!(
-                "case {} {what} row {i}{input}: ours {a}, spark {b}",
-                case.number
-            ));
+            let input = inputs.get(i).map(|v| format!(" of {v}")).unwrap_or_default();
+            differences.push(format!("case {} {what} row {i}{input}: ours {a}, spark {b}", case.number));
         }
     }
 }

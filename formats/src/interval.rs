@@ -19,14 +19,9 @@ pub(crate) fn parse_day_time(text: &str) -> Option<i64> {
     if hours > 23 || minutes > 59 || seconds > 59 || fraction.len() > 9 {
         return None;
     }
-    let micros = if fraction.is_empty() {
-        0
-    } else {
-        number(&format!("{fraction:0<6}")[..6])?
-    };
-    let total = number(days)?
-        .checked_mul(DAY_US)?
-        .checked_add(((hours * 60 + minutes) * 60 + seconds) * SECOND_US + micros)?;
+    let micros = if fraction.is_empty() { 0 } else { number(&format!("{fraction:0<6}")[..6])? };
+    let total =
+        number(days)?.checked_mul(DAY_US)?.checked_add(((hours * 60 + minutes) * 60 + seconds) * SECOND_US + micros)?;
     Some(if negative { -total } else { total })
 }
 
@@ -53,11 +48,7 @@ pub(crate) fn write_day_time(us: i64, out: &mut Vec<u8>) {
     let (days, in_day) = (abs / DAY_US as u64, abs % DAY_US as u64);
     write_padded(days, 1, out);
     let (seconds, micros) = (in_day / SECOND_US as u64, in_day % SECOND_US as u64);
-    for (separator, value) in [
-        (b' ', seconds / 3600),
-        (b':', seconds / 60 % 60),
-        (b':', seconds % 60),
-    ] {
+    for (separator, value) in [(b' ', seconds / 3600), (b':', seconds / 60 % 60), (b':', seconds % 60)] {
         out.push(separator);
         write_padded(value, 2, out);
     }
@@ -86,10 +77,7 @@ pub(crate) fn write_year_month(months: i32, out: &mut Vec<u8>) {
 /// What stands in the quotes of an interval literal; a text without `INTERVAL` stands for itself.
 fn inside<'a>(text: &'a str, fields: &str) -> Option<&'a str> {
     let text = text.trim();
-    let Some(rest) = text
-        .get(..8)
-        .filter(|t| t.eq_ignore_ascii_case("INTERVAL"))
-        .map(|_| text[8..].trim_start())
+    let Some(rest) = text.get(..8).filter(|t| t.eq_ignore_ascii_case("INTERVAL")).map(|_| text[8..].trim_start())
     else {
         return Some(text);
     };
@@ -99,7 +87,5 @@ fn inside<'a>(text: &'a str, fields: &str) -> Option<&'a str> {
 }
 
 fn number(text: &str) -> Option<i64> {
-    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| text.parse().ok())
-        .flatten()
+    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }

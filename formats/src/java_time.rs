@@ -15,8 +15,8 @@ mod tests;
 mod zone;
 
 pub use arrays::{
-    cast_date_to_string, cast_string_to_date, cast_string_to_timestamp,
-    cast_string_to_timestamp_ntz, cast_timestamp_to_string,
+    cast_date_to_string, cast_string_to_date, cast_string_to_timestamp, cast_string_to_timestamp_ntz,
+    cast_timestamp_to_string,
 };
 pub use pattern::DateTimeFormat;
 pub(crate) use zone::OffsetCache;

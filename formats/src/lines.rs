@@ -44,22 +44,12 @@ impl LineSplitter {
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an unknown encoding.
     pub(crate) fn new(separator: Option<&str>, encoding: Option<&str>) -> Result<Self> {
-        let separator = separator.map_or(Separator::Any, |s| {
-            Separator::Exactly(s.as_bytes().to_vec())
-        });
-        Ok(Self {
-            separator,
-            encoding: Encoding::parse(encoding)?,
-            ..Self::default()
-        })
+        let separator = separator.map_or(Separator::Any, |s| Separator::Exactly(s.as_bytes().to_vec()));
+        Ok(Self { separator, encoding: Encoding::parse(encoding)?, ..Self::default() })
     }
 
     /// Gives every complete line to `each`.
-    pub(crate) fn split(
-        &mut self,
-        bytes: &[u8],
-        mut each: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn split(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         if self.encoding != Encoding::Utf8 {
             // Its separators are no single bytes: decoded as a whole in `finish`.
             self.kept.extend_from_slice(bytes);
@@ -82,11 +72,7 @@ impl LineSplitter {
         self.split_started(rest, &mut each)
     }
 
-    fn split_started(
-        &mut self,
-        mut rest: &[u8],
-        each: &mut impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn split_started(&mut self, mut rest: &[u8], each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         if self.after_return && !rest.is_empty() {
             self.after_return = false;
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
@@ -113,11 +99,7 @@ impl LineSplitter {
         Ok(())
     }
 
-    fn complete_kept(
-        &mut self,
-        end: &[u8],
-        each: &mut impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn complete_kept(&mut self, end: &[u8], each: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut line = std::mem::take(&mut self.kept);
         line.extend_from_slice(end);
         each(&line)?;
@@ -136,10 +118,7 @@ impl LineSplitter {
                     return Some((end, end + 1));
                 }
                 self.after_return = end + 1 == bytes.len();
-                Some((
-                    end,
-                    end + 1 + usize::from(bytes.get(end + 1) == Some(&b'\n')),
-                ))
+                Some((end, end + 1 + usize::from(bytes.get(end + 1) == Some(&b'\n'))))
             }
             Separator::Exactly(separator) => {
                 let end = memchr::memmem::find(bytes, separator)?;
@@ -155,22 +134,12 @@ impl LineSplitter {
             if kept.is_empty() {
                 Ok(())
             } else {
-                each(
-                    kept.strip_prefix(BOM)
-                        .filter(|_| !self.started)
-                        .unwrap_or(&kept),
-                )
+                each(kept.strip_prefix(BOM).filter(|_| !self.started).unwrap_or(&kept))
             }
         } else {
             let text = self.encoding.decode(&kept);
-            let mut lines = Self {
-                separator: self.separator.clone(),
-                started: true,
-                ..Self::default()
-            };
-            lines
-                .split_started(text.as_bytes(), &mut each)
-                .and_then(|()| lines.finish(each))
+            let mut lines = Self { separator: self.separator.clone(), started: true, ..Self::default() };
+            lines.split_started(text.as_bytes(), &mut each).and_then(|()| lines.finish(each))
         };
         (self.started, self.after_return) = (false, false);
         result
@@ -212,9 +181,7 @@ impl Encoding {
             "ISO-8859-1" | "LATIN1" => Self::Latin1,
             _ => {
                 let known = "UTF-8, US-ASCII, ISO-8859-1, UTF-16, UTF-16BE, UTF-16LE, UTF-32, UTF-32BE, UTF-32LE";
-                return Err(Error::unsupported(format!(
-                    "unknown encoding '{name}'; known are {known}"
-                )));
+                return Err(Error::unsupported(format!("unknown encoding '{name}'; known are {known}")));
             }
         })
     }
@@ -225,37 +192,20 @@ impl Encoding {
             Self::Latin1 => bytes.iter().map(|b| char::from(*b)).collect(),
             Self::Utf16 { little } => {
                 // A byte order mark says more than the name.
-                let little = if bytes.starts_with(&[0xff, 0xfe]) {
-                    true
-                } else {
-                    little && !bytes.starts_with(&[0xfe, 0xff])
-                };
-                let units = bytes.chunks_exact(2).map(|b| {
-                    if little {
-                        u16::from_le_bytes([b[0], b[1]])
-                    } else {
-                        u16::from_be_bytes([b[0], b[1]])
-                    }
-                });
-                char::decode_utf16(units)
-                    .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-                    .collect()
+                let little =
+                    if bytes.starts_with(&[0xff, 0xfe]) { true } else { little && !bytes.starts_with(&[0xfe, 0xff]) };
+                let units = bytes
+                    .chunks_exact(2)
+                    .map(|b| if little { u16::from_le_bytes([b[0], b[1]]) } else { u16::from_be_bytes([b[0], b[1]]) });
+                char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
             }
             Self::Utf32 { little } => bytes
                 .chunks_exact(4)
                 .map(|b| [b[0], b[1], b[2], b[3]])
-                .map(|b| {
-                    if little {
-                        u32::from_le_bytes(b)
-                    } else {
-                        u32::from_be_bytes(b)
-                    }
-                })
+                .map(|b| if little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) })
                 .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
                 .collect(),
         };
-        text.strip_prefix('\u{feff}')
-            .map(str::to_owned)
-            .unwrap_or(text)
+        text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)
     }
 }

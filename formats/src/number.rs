@@ -10,11 +10,7 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) {
         return write_not_finite(value.is_nan(), value > 0.0, out);
     }
     if value == 0.0 {
-        return out.extend_from_slice(if value.is_sign_negative() {
-            b"-0.0"
-        } else {
-            b"0.0"
-        });
+        return out.extend_from_slice(if value.is_sign_negative() { b"-0.0" } else { b"0.0" });
     }
     // ryu gives the shortest digits; where the point goes is decided here.
     let mut buffer = ryu::Buffer::new();
@@ -27,11 +23,7 @@ pub fn write_f32(value: f32, out: &mut Vec<u8>) {
         return write_not_finite(value.is_nan(), value > 0.0, out);
     }
     if value == 0.0 {
-        return out.extend_from_slice(if value.is_sign_negative() {
-            b"-0.0"
-        } else {
-            b"0.0"
-        });
+        return out.extend_from_slice(if value.is_sign_negative() { b"-0.0" } else { b"0.0" });
     }
     let mut buffer = ryu::Buffer::new();
     java_notation(buffer.format_finite(value), out);
@@ -80,11 +72,7 @@ fn java_notation(text: &str, out: &mut Vec<u8>) {
 /// Writes 0.DIGITS × 10^point.
 fn write_java_digits(digits: &[u8], point: i32, out: &mut Vec<u8>) {
     let or_zero = |d: &[u8], out: &mut Vec<u8>| {
-        if d.is_empty() {
-            out.push(b'0')
-        } else {
-            out.extend_from_slice(d)
-        }
+        if d.is_empty() { out.push(b'0') } else { out.extend_from_slice(d) }
     };
     if (-2..=7).contains(&point) {
         if point <= 0 {
@@ -163,10 +151,7 @@ pub(crate) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i12
         Some(at) => (&rest[..at], parse_exponent(&rest[at + 1..])?),
         None => (rest, 0),
     };
-    let point = mantissa
-        .iter()
-        .position(|b| *b == b'.')
-        .unwrap_or(mantissa.len());
+    let point = mantissa.iter().position(|b| *b == b'.').unwrap_or(mantissa.len());
     let digits = || mantissa.iter().filter(|b| **b != b'.');
     if digits().next().is_none()
         || !digits().all(u8::is_ascii_digit)
@@ -202,12 +187,7 @@ pub(crate) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i12
 
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
-    text.strip_prefix('+')
-        .filter(|t| !t.starts_with('-'))
-        .unwrap_or(text)
-        .parse::<i32>()
-        .ok()
-        .map(i64::from)
+    text.strip_prefix('+').filter(|t| !t.starts_with('-')).unwrap_or(text).parse::<i32>().ok().map(i64::from)
 }
 
 /// An integer from ASCII digits with an optional minus sign.
@@ -231,11 +211,7 @@ pub(crate) fn parse_i64(text: &[u8]) -> Option<i64> {
         }
         return Some(if negative { -value } else { value });
     }
-    std::str::from_utf8(text)
-        .ok()
-        .filter(|_| digits.iter().all(u8::is_ascii_digit))?
-        .parse()
-        .ok()
+    std::str::from_utf8(text).ok().filter(|_| digits.iter().all(u8::is_ascii_digit))?.parse().ok()
 }
 
 /// A float from the text of a JSON number.

@@ -29,27 +29,19 @@ impl OptionMap {
 
     /// The option's value without taking it.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.entries
-            .iter()
-            .find(|(k, _)| k.eq_ignore_ascii_case(key))
-            .map(|(_, v)| v.as_str())
+        self.entries.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.as_str())
     }
 
     /// Takes an option out; the name counts as known from now on.
     pub fn take(&mut self, key: &'static str) -> Option<String> {
         self.known.push(key);
-        let at = self
-            .entries
-            .iter()
-            .position(|(k, _)| k.eq_ignore_ascii_case(key))?;
+        let at = self.entries.iter().position(|(k, _)| k.eq_ignore_ascii_case(key))?;
         Some(self.entries.remove(at).1)
     }
 
     /// Takes the first given of several names for one thing (`sep`, `delimiter`); all of them count as known.
     pub fn take_any(&mut self, keys: &[&'static str]) -> Option<String> {
-        keys.iter()
-            .filter_map(|k| self.take(k))
-            .reduce(|first, _| first)
+        keys.iter().filter_map(|k| self.take(k)).reduce(|first, _| first)
     }
 
     /// Takes `true` or `false`, in any case.
@@ -63,9 +55,7 @@ impl OptionMap {
         match value.to_ascii_lowercase().as_str() {
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
-            _ => Err(Error::invalid(format!(
-                "option {key} is true or false, not '{value}'"
-            ))),
+            _ => Err(Error::invalid(format!("option {key} is true or false, not '{value}'"))),
         }
     }
 
@@ -77,10 +67,7 @@ impl OptionMap {
         let Some(value) = self.take(key) else {
             return Ok(None);
         };
-        let parsed = value
-            .trim()
-            .parse()
-            .map_err(|_| Error::invalid(format!("option {key} cannot be '{value}'")))?;
+        let parsed = value.trim().parse().map_err(|_| Error::invalid(format!("option {key} cannot be '{value}'")))?;
         Ok(Some(parsed))
     }
 
@@ -97,9 +84,7 @@ impl OptionMap {
             (None, _) => Ok(Some(None)),
             (Some(c), None) => Ok(Some(Some(c))),
             _ if value == "\\u0000" => Ok(Some(Some('\0'))),
-            _ => Err(Error::invalid(format!(
-                "option {key} is a single character, not '{value}'"
-            ))),
+            _ => Err(Error::invalid(format!("option {key} is a single character, not '{value}'"))),
         }
     }
 
@@ -122,9 +107,7 @@ impl OptionMap {
             return Ok(());
         };
         let hint = did_you_mean(key, self.known.iter().copied());
-        Err(Error::invalid(format!(
-            "{what} has no option '{key}'{hint}"
-        )))
+        Err(Error::invalid(format!("{what} has no option '{key}'{hint}")))
     }
 }
 
@@ -153,11 +136,7 @@ pub enum ParseMode {
 impl ParseMode {
     /// The option `mode`. As in Spark, a value that is none of the three means `PERMISSIVE`.
     pub(crate) fn take(options: &mut OptionMap) -> Self {
-        match options
-            .take("mode")
-            .map(|m| m.to_ascii_uppercase())
-            .as_deref()
-        {
+        match options.take("mode").map(|m| m.to_ascii_uppercase()).as_deref() {
             Some("DROPMALFORMED") => Self::DropMalformed,
             Some("FAILFAST") => Self::FailFast,
             _ => Self::Permissive,

@@ -26,24 +26,13 @@ pub fn array_of(element: DataType) -> DataType {
 
 /// MAP<key, value>, whose values may be null.
 pub fn map_of(key: DataType, value: DataType) -> DataType {
-    let entries = Fields::from(vec![
-        Field::new("key", key, false),
-        Field::new("value", value, true),
-    ]);
-    DataType::Map(
-        Arc::new(Field::new("entries", DataType::Struct(entries), false)),
-        false,
-    )
+    let entries = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
 /// STRUCT<fields>, whose fields may be null.
 pub fn struct_of<N: Into<String>>(fields: impl IntoIterator<Item = (N, DataType)>) -> DataType {
-    DataType::Struct(
-        fields
-            .into_iter()
-            .map(|(name, data_type)| Field::new(name, data_type, true))
-            .collect(),
-    )
+    DataType::Struct(fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect())
 }
 
 /// The key and value fields of a map's `entries` field, if it has exactly these two.

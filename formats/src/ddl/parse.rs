@@ -102,10 +102,7 @@ struct Parser {
 
 impl Parser {
     fn new(text: &str) -> Result<Self> {
-        Ok(Self {
-            tokens: tokenize(text)?,
-            at: 0,
-        })
+        Ok(Self { tokens: tokenize(text)?, at: 0 })
     }
 
     fn peek(&self) -> &Token {
@@ -149,10 +146,7 @@ impl Parser {
     fn expect_end(&self) -> Result<()> {
         match self.peek() {
             Token::End => Ok(()),
-            _ => Err(self.error(format!(
-                "expected ',' or the end of the schema, found {}",
-                self.describe()
-            ))),
+            _ => Err(self.error(format!("expected ',' or the end of the schema, found {}", self.describe()))),
         }
     }
 
@@ -182,10 +176,7 @@ impl Parser {
                 _ => String::new(),
             },
             _ => {
-                return Err(self.error(format!(
-                    "expected a column's name, found {}",
-                    self.describe()
-                )));
+                return Err(self.error(format!("expected a column's name, found {}", self.describe())));
             }
         };
         self.take_symbol(':');
@@ -259,16 +250,13 @@ impl Parser {
                 Ok(DataType::Utf8)
             }
             "INTERVAL" => self.interval(),
-            "TIME" | "VARIANT" => Err(Error::unsupported(format!(
-                "the type {name} is not supported"
-            ))
-            .at(1, self.tokens[start].1 as u64 + 1)),
+            "TIME" | "VARIANT" => {
+                Err(Error::unsupported(format!("the type {name} is not supported"))
+                    .at(1, self.tokens[start].1 as u64 + 1))
+            }
             _ => simple_type(&name).ok_or_else(|| {
                 self.at = start;
-                self.error(format!(
-                    "unknown type '{name}'{}",
-                    did_you_mean(&name, TYPE_NAMES)
-                ))
+                self.error(format!("unknown type '{name}'{}", did_you_mean(&name, TYPE_NAMES)))
             }),
         }
     }
@@ -283,7 +271,9 @@ impl Parser {
         let max = i64::from(DECIMAL128_MAX_PRECISION);
         if !(1..=max).contains(&precision) || !(0..=precision).contains(&scale) {
             self.at = start;
-            return Err(self.error(format!("DECIMAL({precision},{scale}): the precision is 1 to {max}, the scale 0 to the precision")));
+            return Err(self.error(format!(
+                "DECIMAL({precision},{scale}): the precision is 1 to {max}, the scale 0 to the precision"
+            )));
         }
         Ok(DataType::Decimal128(precision as u8, scale as i8))
     }
@@ -320,22 +310,11 @@ impl Parser {
                 "INTERVAL needs its fields: INTERVAL DAY TO SECOND or INTERVAL YEAR TO MONTH",
             ));
         };
-        let last = if self.take_word("TO") {
-            unit(self)
-        } else {
-            Some(first)
-        };
+        let last = if self.take_word("TO") { unit(self) } else { Some(first) };
         match last {
-            Some(last) if first <= last && last < 2 => {
-                Ok(DataType::Interval(IntervalUnit::YearMonth))
-            }
-            Some(last) if first <= last && first >= 2 => {
-                Ok(DataType::Duration(TimeUnit::Microsecond))
-            }
-            _ => {
-                Err(self
-                    .error("an interval is DAY TO SECOND, YEAR TO MONTH or a part of one of them"))
-            }
+            Some(last) if first <= last && last < 2 => Ok(DataType::Interval(IntervalUnit::YearMonth)),
+            Some(last) if first <= last && first >= 2 => Ok(DataType::Duration(TimeUnit::Microsecond)),
+            _ => Err(self.error("an interval is DAY TO SECOND, YEAR TO MONTH or a part of one of them")),
         }
     }
 }
@@ -370,11 +349,7 @@ fn tokenize(text: &str) -> Result<Vec<(Token, usize)>> {
 }
 
 /// The rest of a quoted name or text; the quote is written twice, or in a text after a backslash, to stand for itself.
-fn quoted(
-    chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>,
-    quote: char,
-    start: usize,
-) -> Result<String> {
+fn quoted(chars: &mut std::iter::Peekable<std::str::CharIndices<'_>>, quote: char, start: usize) -> Result<String> {
     let mut text = String::new();
     while let Some((_, c)) = chars.next() {
         match c {

@@ -11,21 +11,14 @@ use crate::types::map_entries;
 pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Struct(fields) => {
-            let inner: Vec<_> = fields
-                .iter()
-                .map(|f| format!("{}:{}", f.name(), type_name(f.data_type())))
-                .collect();
+            let inner: Vec<_> = fields.iter().map(|f| format!("{}:{}", f.name(), type_name(f.data_type()))).collect();
             format!("struct<{}>", inner.join(","))
         }
         DataType::List(e) | DataType::LargeList(e) | DataType::FixedSizeList(e, _) => {
             format!("array<{}>", type_name(e.data_type()))
         }
         DataType::Map(entries, _) => match map_entries(entries) {
-            Some((k, v)) => format!(
-                "map<{},{}>",
-                type_name(k.data_type()),
-                type_name(v.data_type())
-            ),
+            Some((k, v)) => format!("map<{},{}>", type_name(k.data_type()), type_name(v.data_type())),
             None => "map".to_owned(),
         },
         other => simple_name(other),
@@ -43,11 +36,7 @@ pub fn sql_type_name(data_type: &DataType) -> String {
             format!("ARRAY<{}>", sql_type_name(e.data_type()))
         }
         DataType::Map(entries, _) => match map_entries(entries) {
-            Some((k, v)) => format!(
-                "MAP<{}, {}>",
-                sql_type_name(k.data_type()),
-                sql_type_name(v.data_type())
-            ),
+            Some((k, v)) => format!("MAP<{}, {}>", sql_type_name(k.data_type()), sql_type_name(v.data_type())),
             None => "MAP".to_owned(),
         },
         other => simple_name(other).to_ascii_uppercase(),
@@ -63,10 +52,7 @@ pub fn to_ddl(schema: &Schema) -> String {
 /// A name as SQL needs it: in backquotes unless it is letters, digits and underscores and does not start with a digit.
 pub fn quote_if_needed(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if !name.is_empty()
-        && name.chars().all(plain)
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-    {
+    if !name.is_empty() && name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
         name.to_owned()
     } else {
         format!("`{}`", name.replace('`', "``"))
@@ -74,19 +60,12 @@ pub fn quote_if_needed(name: &str) -> String {
 }
 
 fn column(field: &Field, separator: &str) -> String {
-    let mut text = format!(
-        "{}{separator}{}",
-        quote_if_needed(field.name()),
-        sql_type_name(field.data_type())
-    );
+    let mut text = format!("{}{separator}{}", quote_if_needed(field.name()), sql_type_name(field.data_type()));
     if !field.is_nullable() {
         text.push_str(" NOT NULL");
     }
     if let Some(comment) = field.metadata().get(COMMENT) {
-        let quoted = comment
-            .replace('\\', "\\\\")
-            .replace('\'', "\\'")
-            .replace('\n', "\\n");
+        let quoted = comment.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
         // Writing to a String cannot fail.
         let _ = write!(text, " COMMENT '{quoted}'");
     }
@@ -104,10 +83,7 @@ fn simple_name(data_type: &DataType) -> String {
         DataType::Float32 => "float",
         DataType::Float64 => "double",
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string",
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => "binary",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "binary",
         DataType::Date32 | DataType::Date64 => "date",
         DataType::Timestamp(_, Some(_)) => "timestamp",
         DataType::Timestamp(_, None) => "timestamp_ntz",

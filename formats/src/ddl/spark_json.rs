@@ -27,44 +27,26 @@ fn data_type(value: &Value) -> Result<DataType> {
         Some("struct") => Ok(DataType::Struct(fields(required(value, "fields")?)?)),
         Some("array") => {
             let nullable = flag(value, "containsNull");
-            let element = Field::new(
-                "element",
-                data_type(required(value, "elementType")?)?,
-                nullable,
-            );
+            let element = Field::new("element", data_type(required(value, "elementType")?)?, nullable);
             Ok(DataType::List(Arc::new(element)))
         }
-        Some("map") => Ok(types::map_of(
-            data_type(required(value, "keyType")?)?,
-            data_type(required(value, "valueType")?)?,
-        )),
+        Some("map") => {
+            Ok(types::map_of(data_type(required(value, "keyType")?)?, data_type(required(value, "valueType")?)?))
+        }
         Some("udt") => data_type(required(value, "sqlType")?),
-        _ => Err(Error::invalid(format!(
-            "a schema in JSON has the type struct, array, map or a name, not {value}"
-        ))),
+        _ => Err(Error::invalid(format!("a schema in JSON has the type struct, array, map or a name, not {value}"))),
     }
 }
 
 fn fields(value: &Value) -> Result<Fields> {
-    let items = value
-        .as_array()
-        .ok_or_else(|| Error::invalid("the fields of a struct's JSON are an array"))?;
+    let items = value.as_array().ok_or_else(|| Error::invalid("the fields of a struct's JSON are an array"))?;
     items.iter().map(field).collect()
 }
 
 fn field(value: &Value) -> Result<Field> {
-    let name = required(value, "name")?
-        .as_str()
-        .ok_or_else(|| Error::invalid("a field's name is a string"))?;
-    let field = Field::new(
-        name,
-        data_type(required(value, "type")?)?,
-        flag(value, "nullable"),
-    );
-    let comment = value
-        .get("metadata")
-        .and_then(|m| m.get("comment"))
-        .and_then(Value::as_str);
+    let name = required(value, "name")?.as_str().ok_or_else(|| Error::invalid("a field's name is a string"))?;
+    let field = Field::new(name, data_type(required(value, "type")?)?, flag(value, "nullable"));
+    let comment = value.get("metadata").and_then(|m| m.get("comment")).and_then(Value::as_str);
     Ok(match comment {
         Some(text) => field.with_metadata(HashMap::from([(COMMENT.to_owned(), text.to_owned())])),
         None => field,
@@ -72,9 +54,7 @@ fn field(value: &Value) -> Result<Field> {
 }
 
 fn required<'a>(value: &'a Value, key: &str) -> Result<&'a Value> {
-    value
-        .get(key)
-        .ok_or_else(|| Error::invalid(format!("a schema's JSON lacks '{key}' in {value}")))
+    value.get(key).ok_or_else(|| Error::invalid(format!("a schema's JSON lacks '{key}' in {value}")))
 }
 
 fn flag(value: &Value, key: &str) -> bool {

@@ -49,17 +49,10 @@ fn simple_types_have_sparks_names() -> Result<()> {
     ] {
         for name in names.split(' ') {
             assert_eq!(type_name(&parse_type(name)?), printed, "{name}");
-            assert_eq!(
-                type_name(&parse_type(&name.to_lowercase())?),
-                printed,
-                "{name}"
-            );
+            assert_eq!(type_name(&parse_type(&name.to_lowercase())?), printed, "{name}");
         }
     }
-    assert_eq!(
-        type_name(&parse_type("INTERVAL DAY TO SECOND")?),
-        "interval day to second"
-    );
+    assert_eq!(type_name(&parse_type("INTERVAL DAY TO SECOND")?), "interval day to second");
     assert_eq!(
         sql_type_name(&parse_type("struct<k:string,m:map<string,timestamp_ntz>>")?),
         "STRUCT<k: STRING, m: MAP<STRING, TIMESTAMP_NTZ>>"
@@ -71,49 +64,18 @@ fn simple_types_have_sparks_names() -> Result<()> {
 #[test]
 fn what_is_no_schema_is_refused_with_its_place() {
     for (text, message) in [
-        (
-            "a BIGNIT",
-            "unknown type 'BIGNIT'; did you mean BIGINT? (line 1, byte 3)",
-        ),
-        (
-            "a STRUCT<x: INT",
-            "expected '>', found the end (line 1, byte 16)",
-        ),
-        (
-            "a INT b INT",
-            "expected ',' or the end of the schema, found 'b' (line 1, byte 7)",
-        ),
-        (
-            "a-b INT",
-            "unexpected '-' in a schema; names with such characters need `backquotes` (line 1, byte 2)",
-        ),
-        (
-            "a DECIMAL(39,2)",
-            "DECIMAL(39,2): the precision is 1 to 38, the scale 0 to the precision (line 1, byte 10)",
-        ),
-        (
-            "`a INT",
-            "the ` opened here is never closed (line 1, byte 1)",
-        ),
-        (
-            "INT",
-            "a schema is a list of columns such as 'id BIGINT, name STRING', not INT",
-        ),
-        (
-            "a INT,",
-            "expected a column's name, found the end (line 1, byte 7)",
-        ),
-        (
-            r#"{"type":"struct"}"#,
-            r#"a schema's JSON lacks 'fields' in {"type":"struct"}"#,
-        ),
+        ("a BIGNIT", "unknown type 'BIGNIT'; did you mean BIGINT? (line 1, byte 3)"),
+        ("a STRUCT<x: INT", "expected '>', found the end (line 1, byte 16)"),
+        ("a INT b INT", "expected ',' or the end of the schema, found 'b' (line 1, byte 7)"),
+        ("a-b INT", "unexpected '-' in a schema; names with such characters need `backquotes` (line 1, byte 2)"),
+        ("a DECIMAL(39,2)", "DECIMAL(39,2): the precision is 1 to 38, the scale 0 to the precision (line 1, byte 10)"),
+        ("`a INT", "the ` opened here is never closed (line 1, byte 1)"),
+        ("INT", "a schema is a list of columns such as 'id BIGINT, name STRING', not INT"),
+        ("a INT,", "expected a column's name, found the end (line 1, byte 7)"),
+        (r#"{"type":"struct"}"#, r#"a schema's JSON lacks 'fields' in {"type":"struct"}"#),
     ] {
         let error = parse_schema(text).expect_err(text);
-        assert_eq!(
-            (error.kind(), error.to_string().as_str()),
-            (ErrorKind::Invalid, message),
-            "{text}"
-        );
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Invalid, message), "{text}");
     }
     let deep = format!("{}INT{}", "ARRAY<".repeat(5000), ">".repeat(5000));
     assert!(parse_type(&deep).is_err());

@@ -65,16 +65,11 @@ pub(crate) fn days_from_date(year: i64, month: u32, day: u32) -> i64 {
 pub(crate) fn date_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u32;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    } as u32;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 } as u32;
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
@@ -92,8 +87,7 @@ pub(crate) fn days_in_month(year: i64, month: u32) -> u32 {
 
 /// Days since 1970-01-01 if the date exists and fits DATE.
 pub(crate) fn checked_days(year: i64, month: u32, day: u32) -> Option<i64> {
-    let exists =
-        (1..=12).contains(&month) && day >= 1 && (day <= 28 || day <= days_in_month(year, month));
+    let exists = (1..=12).contains(&month) && day >= 1 && (day <= 28 || day <= days_in_month(year, month));
     let fits = (-5_877_641..=5_881_580).contains(&year);
     (exists && fits).then(|| days_from_date(year, month, day))
 }

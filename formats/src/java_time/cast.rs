@@ -30,11 +30,7 @@ pub fn parse_timestamp(text: &str, zone: Zone, today: impl FnOnce() -> i64) -> O
     }
     let parsed = parse_segments(text)?;
     let zone = parsed.zone.unwrap_or(zone);
-    let days = if parsed.time_only {
-        today()
-    } else {
-        parsed.days()?
-    };
+    let days = if parsed.time_only { today() } else { parsed.days()? };
     zone.to_utc(days.checked_mul(DAY_US)?.checked_add(parsed.time_us()?)?)
 }
 
@@ -47,10 +43,7 @@ pub fn parse_timestamp_ntz(text: &str, allow_zone: bool) -> Option<i64> {
     if parsed.time_only || (parsed.zone.is_some() && !allow_zone) {
         return None;
     }
-    parsed
-        .days()?
-        .checked_mul(DAY_US)?
-        .checked_add(parsed.time_us()?)
+    parsed.days()?.checked_mul(DAY_US)?.checked_add(parsed.time_us()?)
 }
 
 /// DATE from text: days since the epoch. What follows a space or `T` after a whole date is ignored.
@@ -87,11 +80,7 @@ pub fn parse_date(text: &str) -> Option<i32> {
 
 /// A date's year has 4 to 7 digits, its other parts 1 or 2.
 fn date_segment(i: usize, width: usize) -> Option<()> {
-    let fits = if i == 0 {
-        (4..=7).contains(&width)
-    } else {
-        (1..=2).contains(&width)
-    };
+    let fits = if i == 0 { (4..=7).contains(&width) } else { (1..=2).contains(&width) };
     fits.then_some(())
 }
 
@@ -119,20 +108,13 @@ fn parse_plain(b: &[u8]) -> Option<(i64, Option<i64>)> {
     let mut rest = &b[19..];
     let mut micros = 0;
     if let [b'.', fraction @ ..] = rest {
-        let width = fraction
-            .iter()
-            .position(|c| !c.is_ascii_digit())
-            .unwrap_or(fraction.len());
+        let width = fraction.iter().position(|c| !c.is_ascii_digit()).unwrap_or(fraction.len());
         if width == 0 {
             return None;
         }
-        for i in 0..6 {
-            micros = micros * 10
-                + if i < width {
-                    i64::from(fraction[i] - b'0')
-                } else {
-                    0
-                };
+        let zeros = std::iter::repeat(&b'0');
+        for digit in fraction[..width].iter().chain(zeros).take(6) {
+            micros = micros * 10 + i64::from(digit - b'0');
         }
         rest = &fraction[width..];
     }
@@ -140,9 +122,7 @@ fn parse_plain(b: &[u8]) -> Option<(i64, Option<i64>)> {
     let offset_us = match rest {
         [] => None,
         [b'Z'] => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2]
-            if [h1, h2, m1, m2].iter().all(|c| c.is_ascii_digit()) =>
-        {
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] if [h1, h2, m1, m2].iter().all(|c| c.is_ascii_digit()) => {
             let digit = |c: &u8| i64::from(c - b'0');
             let minutes = (digit(h1) * 10 + digit(h2)) * 60 + digit(m1) * 10 + digit(m2);
             if minutes > 18 * 60 || *m1 > b'5' {
@@ -163,8 +143,7 @@ impl Parsed {
 
     fn time_us(&self) -> Option<i64> {
         let [_, _, _, hour, minute, second, micros] = self.segments;
-        (hour < 24 && minute < 60 && second < 60)
-            .then(|| ((hour * 60 + minute) * 60 + second) * SECOND_US + micros)
+        (hour < 24 && minute < 60 && second < 60).then(|| ((hour * 60 + minute) * 60 + second) * SECOND_US + micros)
     }
 }
 
@@ -182,11 +161,7 @@ fn segment_width(i: usize, width: usize) -> Option<()> {
 /// Reads the text part by part: 0 year … 5 second, 6 fraction, 7 what follows a zone.
 fn parse_segments(text: &str) -> Option<Parsed> {
     let bytes = trim(text.as_bytes());
-    let mut parsed = Parsed {
-        segments: [1, 1, 1, 0, 0, 0, 0],
-        zone: None,
-        time_only: false,
-    };
+    let mut parsed = Parsed { segments: [1, 1, 1, 0, 0, 0, 0], zone: None, time_only: false };
     let mut at = 0;
     let (mut i, mut value, mut width, mut fraction_digits) = (0usize, 0i64, 0usize, 0u32);
     let mut sign = None;

@@ -19,30 +19,18 @@ pub(crate) struct Moment {
 impl Moment {
     pub(crate) fn timestamp(utc_us: i64, offset_us: i64, zone: Zone) -> Self {
         let civil = Civil::from_micros(utc_us.saturating_add(offset_us));
-        Self {
-            civil,
-            zone: Some((zone, (offset_us / SECOND_US) as i32)),
-            has_time: true,
-        }
+        Self { civil, zone: Some((zone, (offset_us / SECOND_US) as i32)), has_time: true }
     }
 
     pub(crate) fn timestamp_ntz(local_us: i64) -> Self {
-        Self {
-            civil: Civil::from_micros(local_us),
-            zone: None,
-            has_time: true,
-        }
+        Self { civil: Civil::from_micros(local_us), zone: None, has_time: true }
     }
 
     pub(crate) fn date(days: i64) -> Self {
         let mut civil = Civil::from_micros(0);
         (civil.year, civil.month, civil.day) = super::calendar::date_from_days(days);
         civil.days = days;
-        Self {
-            civil,
-            zone: None,
-            has_time: false,
-        }
+        Self { civil, zone: None, has_time: false }
     }
 }
 
@@ -80,20 +68,11 @@ impl DateTimeFormat {
 fn write_item(item: &Item, moment: &Moment, out: &mut Vec<u8>) -> Result<(), Unprintable> {
     match item {
         Item::Literal(text) => out.extend_from_slice(text.as_bytes()),
-        Item::Number {
-            field,
-            min,
-            sign,
-            max,
-            ..
-        } => write_number(value_of(*field, moment)?, *min, *max, *sign, out)?,
-        Item::ShortYear { field, .. } => {
-            write_padded(value_of(*field, moment)?.unsigned_abs() % 100, 2, out)
-        }
+        Item::Number { field, min, sign, max, .. } => write_number(value_of(*field, moment)?, *min, *max, *sign, out)?,
+        Item::ShortYear { field, .. } => write_padded(value_of(*field, moment)?.unsigned_abs() % 100, 2, out),
         Item::Text { field, full } => {
             let (names, first) = names::of(*field, *full);
-            let index =
-                usize::try_from(value_of(*field, moment)? - first).map_err(|_| Unprintable)?;
+            let index = usize::try_from(value_of(*field, moment)? - first).map_err(|_| Unprintable)?;
             out.extend_from_slice(names.get(index).ok_or(Unprintable)?.as_bytes());
         }
         Item::Fraction { max, .. } => {
@@ -105,27 +84,15 @@ fn write_item(item: &Item, moment: &Moment, out: &mut Vec<u8>) -> Result<(), Unp
             out.resize(start + *max, b'0');
         }
         Item::Offset(style) => write_offset(moment.zone.ok_or(Unprintable)?.1, *style, out),
-        Item::LocalizedOffset { full } => {
-            write_localized_offset(moment.zone.ok_or(Unprintable)?.1, *full, out)
-        }
+        Item::LocalizedOffset { full } => write_localized_offset(moment.zone.ok_or(Unprintable)?.1, *full, out),
         Item::ZoneId => out.extend_from_slice(moment.zone.ok_or(Unprintable)?.0.id().as_bytes()),
         Item::ZoneName { full } => {
             let (zone, offset) = moment.zone.ok_or(Unprintable)?;
             let local = moment.civil.days * 86_400
-                + i64::from(
-                    moment.civil.hour * 3600 + moment.civil.minute * 60 + moment.civil.second,
-                );
+                + i64::from(moment.civil.hour * 3600 + moment.civil.minute * 60 + moment.civil.second);
             let id = zone.id();
-            let short = zone
-                .abbreviation(local - i64::from(offset))
-                .unwrap_or_else(|| id.clone());
-            let name = if *full {
-                names::full_zone(&id, &short)
-                    .map(str::to_owned)
-                    .unwrap_or(id)
-            } else {
-                short
-            };
+            let short = zone.abbreviation(local - i64::from(offset)).unwrap_or_else(|| id.clone());
+            let name = if *full { names::full_zone(&id, &short).map(str::to_owned).unwrap_or(id) } else { short };
             out.extend_from_slice(name.as_bytes());
         }
         Item::Optional { .. } | Item::OptionalEnd => {}
@@ -136,17 +103,13 @@ fn write_item(item: &Item, moment: &Moment, out: &mut Vec<u8>) -> Result<(), Unp
 fn value_of(field: Field, moment: &Moment) -> Result<i64, Unprintable> {
     let c = &moment.civil;
     let time = |value: u32| {
-        if moment.has_time {
-            Ok(i64::from(value))
-        } else {
-            Err(Unprintable)
-        }
+        if moment.has_time { Ok(i64::from(value)) } else { Err(Unprintable) }
     };
     match field {
         Field::Era => Ok(i64::from(c.year > 0)),
         Field::Year => Ok(c.year),
         Field::YearOfEra => Ok(if c.year > 0 { c.year } else { 1 - c.year }),
-        Field::Quarter => Ok(i64::from((c.month + 2) / 3)),
+        Field::Quarter => Ok(i64::from(c.month.div_ceil(3))),
         Field::Month => Ok(i64::from(c.month)),
         Field::Day => Ok(i64::from(c.day)),
         Field::DayOfYear => Ok(i64::from(c.day_of_year())),
@@ -162,13 +125,7 @@ fn value_of(field: Field, moment: &Moment) -> Result<i64, Unprintable> {
     }
 }
 
-fn write_number(
-    value: i64,
-    min: usize,
-    max: usize,
-    sign: Sign,
-    out: &mut Vec<u8>,
-) -> Result<(), Unprintable> {
+fn write_number(value: i64, min: usize, max: usize, sign: Sign, out: &mut Vec<u8>) -> Result<(), Unprintable> {
     let magnitude = value.unsigned_abs();
     if value < 0 {
         if sign == Sign::Never {
@@ -180,18 +137,13 @@ fn write_number(
     }
     let start = out.len();
     write_padded(magnitude, min, out);
-    if out.len() - start > max {
-        Err(Unprintable)
-    } else {
-        Ok(())
-    }
+    if out.len() - start > max { Err(Unprintable) } else { Ok(()) }
 }
 
 fn write_offset(seconds: i32, style: OffsetStyle, out: &mut Vec<u8>) {
     let abs = seconds.unsigned_abs();
     let (h, m, s) = (abs / 3600, abs / 60 % 60, abs % 60);
-    let show =
-        |part: Part, value: u32| part == Part::Always || (part == Part::NotZero && value != 0);
+    let show = |part: Part, value: u32| part == Part::Always || (part == Part::NotZero && value != 0);
     let (show_m, show_s) = (show(style.minutes, m), show(style.seconds, s));
     let prints_zero = h == 0 && (m == 0 || !show_m) && (s == 0 || !show_s);
     if let Some(text) = style.zero

@@ -16,18 +16,8 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const SHORT_MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-const DAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
+const SHORT_MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const SHORT_DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const ERAS: [&str; 2] = ["Before Christ", "Anno Domini"];
 const SHORT_ERAS: [&str; 2] = ["BC", "AD"];
@@ -91,8 +81,5 @@ pub(super) fn full_zone(region: &str, abbreviation: &str) -> Option<&'static str
         return Some("Greenwich Mean Time");
     }
     let continent = region.split('/').next()?;
-    ZONES
-        .iter()
-        .find(|(c, a, _)| *c == continent && *a == abbreviation)
-        .map(|(_, _, name)| *name)
+    ZONES.iter().find(|(c, a, _)| *c == continent && *a == abbreviation).map(|(_, _, name)| *name)
 }

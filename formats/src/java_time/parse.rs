@@ -33,9 +33,7 @@ impl DateTimeFormat {
     /// TIMESTAMP: microseconds UTC; a text without a zone is in `zone`.
     pub fn parse_timestamp(&self, text: &str, zone: Zone) -> Option<i64> {
         let read = self.read(text)?;
-        read.zone
-            .unwrap_or(zone)
-            .to_utc(read.days.checked_mul(DAY_US)?.checked_add(read.time_us)?)
+        read.zone.unwrap_or(zone).to_utc(read.days.checked_mul(DAY_US)?.checked_add(read.time_us)?)
     }
 
     /// TIMESTAMP_NTZ; a zone in the text is ignored if `allow_zone`, refused otherwise.
@@ -54,31 +52,13 @@ impl DateTimeFormat {
 
     fn read(&self, text: &str) -> Option<Read> {
         let mut found = Found::default();
-        let end = read_items(
-            &self.parse_items,
-            0,
-            self.parse_items.len(),
-            text,
-            0,
-            &mut found,
-        )?;
-        if end == text.len() {
-            found.resolve()
-        } else {
-            None
-        }
+        let end = read_items(&self.parse_items, 0, self.parse_items.len(), text, 0, &mut found)?;
+        if end == text.len() { found.resolve() } else { None }
     }
 }
 
 /// Reads items `from..to` of the pattern at `at`; returns where the text goes on.
-fn read_items(
-    items: &[Item],
-    from: usize,
-    to: usize,
-    text: &str,
-    mut at: usize,
-    found: &mut Found,
-) -> Option<usize> {
+fn read_items(items: &[Item], from: usize, to: usize, text: &str, mut at: usize, found: &mut Found) -> Option<usize> {
     let mut i = from;
     while i < to {
         match &items[i] {
@@ -104,17 +84,9 @@ fn read_item(item: &Item, text: &str, at: usize, found: &mut Found) -> Option<us
     match item {
         Item::Literal(literal) => {
             let given = rest.get(..literal.len())?;
-            given
-                .eq_ignore_ascii_case(literal)
-                .then_some(at + literal.len())
+            given.eq_ignore_ascii_case(literal).then_some(at + literal.len())
         }
-        Item::Number {
-            field,
-            min,
-            max,
-            sign,
-            reserved,
-        } => {
+        Item::Number { field, min, max, sign, reserved } => {
             let (value, len) = read_number(rest.as_bytes(), *min, *max, *sign, *reserved)?;
             found.set(*field, value)?;
             Some(at + len)
@@ -126,24 +98,13 @@ fn read_item(item: &Item, text: &str, at: usize, found: &mut Found) -> Option<us
         }
         Item::Text { field, full } => {
             let (names, first) = names::of(*field, *full);
-            let starts = |name: &str| {
-                rest.get(..name.len())
-                    .is_some_and(|r| r.eq_ignore_ascii_case(name))
-            };
-            let (index, name) = names
-                .iter()
-                .enumerate()
-                .filter(|(_, n)| starts(n))
-                .max_by_key(|(_, n)| n.len())?;
+            let starts = |name: &str| rest.get(..name.len()).is_some_and(|r| r.eq_ignore_ascii_case(name));
+            let (index, name) = names.iter().enumerate().filter(|(_, n)| starts(n)).max_by_key(|(_, n)| n.len())?;
             found.set(*field, index as i64 + first)?;
             Some(at + name.len())
         }
         Item::Fraction { min, max } => {
-            let digits = rest
-                .bytes()
-                .take(*max)
-                .take_while(u8::is_ascii_digit)
-                .count();
+            let digits = rest.bytes().take(*max).take_while(u8::is_ascii_digit).count();
             if digits < *min {
                 return None;
             }
@@ -171,30 +132,16 @@ fn read_item(item: &Item, text: &str, at: usize, found: &mut Found) -> Option<us
 }
 
 /// A number of `min` to `max` digits, leaving `reserved` digits to the numbers after it where it can.
-fn read_number(
-    text: &[u8],
-    min: usize,
-    max: usize,
-    sign: Sign,
-    reserved: usize,
-) -> Option<(i64, usize)> {
+fn read_number(text: &[u8], min: usize, max: usize, sign: Sign, reserved: usize) -> Option<(i64, usize)> {
     let (negative, signed) = match text.first()? {
         b'-' if sign != Sign::Never => (true, true),
         b'+' if sign == Sign::ExceedsPad => (false, true),
         _ => (false, false),
     };
     let digits = &text[usize::from(signed)..];
-    let available = digits
-        .iter()
-        .take(max.saturating_add(reserved))
-        .take_while(|b| b.is_ascii_digit())
-        .count();
-    let len = if reserved > 0 {
-        min.max(available.saturating_sub(reserved)).min(available)
-    } else {
-        available
-    }
-    .min(max);
+    let available = digits.iter().take(max.saturating_add(reserved)).take_while(|b| b.is_ascii_digit()).count();
+    let len =
+        if reserved > 0 { min.max(available.saturating_sub(reserved)).min(available) } else { available }.min(max);
     if len < min {
         return None;
     }
@@ -202,33 +149,21 @@ fn read_number(
     if sign == Sign::ExceedsPad && !negative && signed != (len > min) {
         return None;
     }
-    let value = std::str::from_utf8(&digits[..len])
-        .ok()?
-        .parse::<i64>()
-        .ok()?;
+    let value = std::str::from_utf8(&digits[..len]).ok()?.parse::<i64>().ok()?;
     if negative && value == 0 {
         return None;
     }
-    Some((
-        if negative { -value } else { value },
-        len + usize::from(signed),
-    ))
+    Some((if negative { -value } else { value }, len + usize::from(signed)))
 }
 
 fn two_digits(text: &str, at: usize) -> Option<i32> {
     let digits = text.get(at..at + 2)?;
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().ok())
-        .flatten()
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 fn read_offset(text: &str, style: OffsetStyle) -> Option<(i32, usize)> {
     if let Some(zero) = style.zero
-        && text
-            .get(..zero.len())
-            .is_some_and(|t| t.eq_ignore_ascii_case(zero))
+        && text.get(..zero.len()).is_some_and(|t| t.eq_ignore_ascii_case(zero))
     {
         return Some((0, zero.len()));
     }
@@ -241,9 +176,8 @@ fn read_offset(text: &str, style: OffsetStyle) -> Option<(i32, usize)> {
     let mut len = 3;
     for (part, unit) in [(style.minutes, 60), (style.seconds, 1)] {
         let start = len + usize::from(style.colon);
-        let present = (!style.colon || text.as_bytes().get(len) == Some(&b':'))
-            .then(|| two_digits(text, start))
-            .flatten();
+        let present =
+            (!style.colon || text.as_bytes().get(len) == Some(&b':')).then(|| two_digits(text, start)).flatten();
         match (part, present) {
             (Part::Never, _) => break,
             (_, Some(value)) if value < 60 => {
@@ -259,27 +193,18 @@ fn read_offset(text: &str, style: OffsetStyle) -> Option<(i32, usize)> {
 
 /// `GMT`, `GMT+8`, `GMT+08:00`.
 fn read_localized_offset(text: &str) -> Option<(i32, usize)> {
-    let rest = text
-        .get(..3)
-        .filter(|t| t.eq_ignore_ascii_case("GMT"))
-        .map(|_| &text[3..])?;
+    let rest = text.get(..3).filter(|t| t.eq_ignore_ascii_case("GMT")).map(|_| &text[3..])?;
     let sign = match rest.as_bytes().first() {
         Some(b'+') => 1,
         Some(b'-') => -1,
         _ => return Some((0, 3)),
     };
-    let digits = rest[1..]
-        .bytes()
-        .take(2)
-        .take_while(u8::is_ascii_digit)
-        .count();
+    let digits = rest[1..].bytes().take(2).take_while(u8::is_ascii_digit).count();
     let hours: i32 = rest[1..1 + digits].parse().ok()?;
     let mut len = 1 + digits;
     let mut seconds = hours * 3600;
     for unit in [60, 1] {
-        let part = (rest.as_bytes().get(len) == Some(&b':'))
-            .then(|| two_digits(rest, len + 1))
-            .flatten();
+        let part = (rest.as_bytes().get(len) == Some(&b':')).then(|| two_digits(rest, len + 1)).flatten();
         let Some(value) = part else { break };
         seconds += value * unit;
         len += 3;
@@ -289,8 +214,7 @@ fn read_localized_offset(text: &str) -> Option<(i32, usize)> {
 
 /// The longest zone id or abbreviation that the text starts with.
 fn read_zone(text: &str) -> Option<(Zone, usize)> {
-    let is_part =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-' | ':' | '~');
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-' | ':' | '~');
     let mut name = &text[..text.find(|c| !is_part(c)).unwrap_or(text.len())];
     while !name.is_empty() {
         if let Some(zone) = Zone::find(name).or_else(|| abbreviated(name)) {
@@ -346,11 +270,7 @@ impl Found {
 
     fn resolve(&self) -> Option<Read> {
         let zone = self.zone.or_else(|| self.offset.map(Zone::fixed));
-        Some(Read {
-            days: self.days()?,
-            time_us: self.time_us()?,
-            zone,
-        })
+        Some(Read { days: self.days()?, time_us: self.time_us()?, zone })
     }
 
     fn year(&self) -> Option<Option<i64>> {
@@ -373,43 +293,29 @@ impl Found {
         {
             let days = days_from_date(year, 1, 1) + day_of_year - 1;
             let date = super::calendar::date_from_days(days);
-            let agrees = month.is_none_or(|m| m == i64::from(date.1))
-                && day.is_none_or(|d| d == i64::from(date.2));
+            let agrees = month.is_none_or(|m| m == i64::from(date.1)) && day.is_none_or(|d| d == i64::from(date.2));
             return (agrees && (day_of_year < 366 || is_leap(year))).then_some(days);
         }
-        let days = checked_days(
-            year.unwrap_or(1970),
-            month.unwrap_or(1) as u32,
-            day.unwrap_or(1) as u32,
-        )?;
+        let days = checked_days(year.unwrap_or(1970), month.unwrap_or(1) as u32, day.unwrap_or(1) as u32)?;
         let same_day = |d: i64| days_from_date(year.unwrap_or(1970), 1, 1) + d - 1 == days;
         day_of_year.is_none_or(same_day).then_some(days)
     }
 
     fn time_us(&self) -> Option<i64> {
         let half = self.ranged(Field::AmPm, 0, 1)?;
-        let hour_of_half = match (
-            self.ranged(Field::HourOfHalf, 0, 11)?,
-            self.ranged(Field::ClockHourOfHalf, 1, 12)?,
-        ) {
+        let hour_of_half = match (self.ranged(Field::HourOfHalf, 0, 11)?, self.ranged(Field::ClockHourOfHalf, 1, 12)?) {
             (Some(h), _) => Some(h),
             (None, Some(h)) => Some(h % 12),
             (None, None) => None,
         };
-        let hour = match (
-            self.ranged(Field::Hour, 0, 23)?,
-            self.ranged(Field::ClockHour, 1, 24)?,
-        ) {
+        let hour = match (self.ranged(Field::Hour, 0, 23)?, self.ranged(Field::ClockHour, 1, 24)?) {
             (Some(h), _) => Some(h),
             (None, Some(h)) => Some(h % 24),
             (None, None) => None,
         };
         // Without an hour of the day it is made of what there is; without am or pm it is am.
         let hour = match hour {
-            Some(h)
-                if half.is_some_and(|p| p != h / 12)
-                    || hour_of_half.is_some_and(|x| x != h % 12) =>
-            {
+            Some(h) if half.is_some_and(|p| p != h / 12) || hour_of_half.is_some_and(|x| x != h % 12) => {
                 return None;
             }
             Some(h) => h,

@@ -117,26 +117,15 @@ impl DateTimeFormat {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for letters that Java does not know or that Spark refuses, naming the letter.
     pub fn compile(pattern: &str) -> Result<Self> {
         let refuse = |cause: String| {
-            Error::invalid(format!(
-                "fail to recognize '{pattern}' pattern in the DateTimeFormatter: {cause}"
-            ))
+            Error::invalid(format!("fail to recognize '{pattern}' pattern in the DateTimeFormatter: {cause}"))
         };
         check_letters(pattern).map_err(refuse)?;
         let parse_error = parts(pattern)
             .find_map(|part| part.chars().find(|c| "EFqQ".contains(*c)))
-            .map(|c| {
-                refuse(format!(
-                    "Illegal pattern character: {c} (it can be formatted, not parsed)"
-                ))
-            });
+            .map(|c| refuse(format!("Illegal pattern character: {c} (it can be formatted, not parsed)")));
         let items = Compiler::new(pattern, false).run().map_err(refuse)?;
         let parse_items = Compiler::new(pattern, true).run().map_err(refuse)?;
-        Ok(Self {
-            pattern: pattern.to_owned(),
-            items,
-            parse_error,
-            parse_items,
-        })
+        Ok(Self { pattern: pattern.to_owned(), items, parse_error, parse_items })
     }
 
     /// Compiles a pattern that is to parse.
@@ -183,15 +172,7 @@ fn check_letters(pattern: &str) -> Result<(), String> {
                 return Err(format!("Illegal pattern character: {c}"));
             }
         }
-        for (letter, width) in [
-            ("G", 5),
-            ("M", 5),
-            ("L", 5),
-            ("E", 5),
-            ("Q", 5),
-            ("q", 5),
-            ("y", 7),
-        ] {
+        for (letter, width) in [("G", 5), ("M", 5), ("L", 5), ("E", 5), ("Q", 5), ("q", 5), ("y", 7)] {
             if part.contains(&letter.repeat(width)) {
                 return Err(format!("Too many pattern letters: {letter}"));
             }
@@ -241,14 +222,9 @@ impl<'a> Compiler<'a> {
                     self.items.push(Item::Optional { end: 0 });
                 }
                 ']' => {
-                    let start = self
-                        .open
-                        .pop()
-                        .ok_or("Pattern invalid as it contains ] without previous [")?;
+                    let start = self.open.pop().ok_or("Pattern invalid as it contains ] without previous [")?;
                     self.add(Item::OptionalEnd);
-                    self.items[start] = Item::Optional {
-                        end: self.items.len(),
-                    };
+                    self.items[start] = Item::Optional { end: self.items.len() };
                 }
                 '{' | '}' | '#' => {
                     return Err(format!("Pattern includes reserved character: '{c}'"));
@@ -259,9 +235,7 @@ impl<'a> Compiler<'a> {
         // Java closes what is still open at the end.
         while let Some(start) = self.open.pop() {
             self.items.push(Item::OptionalEnd);
-            self.items[start] = Item::Optional {
-                end: self.items.len(),
-            };
+            self.items[start] = Item::Optional { end: self.items.len() };
         }
         Ok(self.items)
     }
@@ -299,9 +273,7 @@ impl<'a> Compiler<'a> {
         let at = self.items.len();
         match (self.first_number, fixed) {
             (Some(first), Some(width)) => {
-                if let Item::Number { reserved, .. } | Item::ShortYear { reserved, .. } =
-                    &mut self.items[first]
-                {
+                if let Item::Number { reserved, .. } | Item::ShortYear { reserved, .. } = &mut self.items[first] {
                     *reserved += width;
                 }
             }
@@ -312,58 +284,24 @@ impl<'a> Compiler<'a> {
 
     fn value(&mut self, field: Field, min: usize, max: usize, sign: Sign) {
         let fixed = (min == max && sign == Sign::Never).then_some(min);
-        self.number(
-            Item::Number {
-                field,
-                min,
-                max,
-                sign,
-                reserved: 0,
-            },
-            fixed,
-        );
+        self.number(Item::Number { field, min, max, sign, reserved: 0 }, fixed);
     }
 
     fn letter(&mut self, c: char, count: usize) -> Result<(), String> {
         let too_many = || Err(format!("Too many pattern letters: {c}"));
-        let year = if self.has_era {
-            Field::YearOfEra
-        } else {
-            Field::Year
-        };
+        let year = if self.has_era { Field::YearOfEra } else { Field::Year };
         match (c, count) {
-            ('y', 2) => self.number(
-                Item::ShortYear {
-                    field: year,
-                    reserved: 0,
-                },
-                Some(2),
-            ),
+            ('y', 2) => self.number(Item::ShortYear { field: year, reserved: 0 }, Some(2)),
             ('y', 1 | 3) => self.value(year, count, 19, Sign::Normal),
             ('y', _) => self.value(year, count, 19, Sign::ExceedsPad),
-            ('G', _) => self.add(Item::Text {
-                field: Field::Era,
-                full: count == 4,
-            }),
+            ('G', _) => self.add(Item::Text { field: Field::Era, full: count == 4 }),
             ('M' | 'L', 1 | 2) => self.one_or_two(Field::Month, count),
-            ('M' | 'L', _) => self.add(Item::Text {
-                field: Field::Month,
-                full: count == 4,
-            }),
+            ('M' | 'L', _) => self.add(Item::Text { field: Field::Month, full: count == 4 }),
             ('Q' | 'q', 1 | 2) => self.one_or_two(Field::Quarter, count),
-            ('Q' | 'q', _) => self.add(Item::Text {
-                field: Field::Quarter,
-                full: count == 4,
-            }),
-            ('E', _) => self.add(Item::Text {
-                field: Field::DayOfWeek,
-                full: count == 4,
-            }),
+            ('Q' | 'q', _) => self.add(Item::Text { field: Field::Quarter, full: count == 4 }),
+            ('E', _) => self.add(Item::Text { field: Field::DayOfWeek, full: count == 4 }),
             ('F', 1) => self.one_or_two(Field::AlignedDayInMonth, 1),
-            ('a', 1) => self.add(Item::Text {
-                field: Field::AmPm,
-                full: false,
-            }),
+            ('a', 1) => self.add(Item::Text { field: Field::AmPm, full: false }),
             ('D', 1) => self.one_or_two(Field::DayOfYear, 1),
             ('D', 2 | 3) => self.value(Field::DayOfYear, count, 3, Sign::Never),
             ('d', 1 | 2) => self.one_or_two(Field::Day, count),
@@ -374,17 +312,9 @@ impl<'a> Compiler<'a> {
             ('m', 1 | 2) => self.one_or_two(Field::Minute, count),
             ('s', 1 | 2) => self.one_or_two(Field::Second, count),
             ('S', 1..=9) if self.parsing => self.add(Item::Fraction { min: 1, max: count }),
-            ('S', 1..=9) => self.number(
-                Item::Fraction {
-                    min: count,
-                    max: count,
-                },
-                Some(count),
-            ),
+            ('S', 1..=9) => self.number(Item::Fraction { min: count, max: count }, Some(count)),
             ('S', _) => {
-                return Err(format!(
-                    "Maximum width must be from 1 to 9 inclusive but was {count}"
-                ));
+                return Err(format!("Maximum width must be from 1 to 9 inclusive but was {count}"));
             }
             ('V', 2) => self.add(Item::ZoneId),
             ('V', _) => return Err("Pattern letter count must be 2: V".to_owned()),
@@ -402,41 +332,23 @@ impl<'a> Compiler<'a> {
                     (_, 2 | 4) => "+0000",
                     _ => "+00:00",
                 };
-                let minutes = if count == 1 {
-                    Part::NotZero
-                } else {
-                    Part::Always
-                };
-                let seconds = if count >= 4 {
-                    Part::NotZero
-                } else {
-                    Part::Never
-                };
+                let minutes = if count == 1 { Part::NotZero } else { Part::Always };
+                let seconds = if count >= 4 { Part::NotZero } else { Part::Never };
                 self.offset(count == 3 || count == 5, minutes, seconds, Some(zero));
             }
-            (
-                'F' | 'a' | 'D' | 'd' | 'H' | 'k' | 'K' | 'h' | 'm' | 's' | 'z' | 'Z' | 'X' | 'x',
-                _,
-            ) => return too_many(),
+            ('F' | 'a' | 'D' | 'd' | 'H' | 'k' | 'K' | 'h' | 'm' | 's' | 'z' | 'Z' | 'X' | 'x', _) => {
+                return too_many();
+            }
             _ => return Err(format!("Unknown pattern letter: {c}")),
         }
         Ok(())
     }
 
     fn one_or_two(&mut self, field: Field, count: usize) {
-        if count == 1 {
-            self.value(field, 1, 19, Sign::Normal)
-        } else {
-            self.value(field, 2, 2, Sign::Never)
-        }
+        if count == 1 { self.value(field, 1, 19, Sign::Normal) } else { self.value(field, 2, 2, Sign::Never) }
     }
 
     fn offset(&mut self, colon: bool, minutes: Part, seconds: Part, zero: Option<&'static str>) {
-        self.add(Item::Offset(OffsetStyle {
-            colon,
-            minutes,
-            seconds,
-            zero,
-        }));
+        self.add(Item::Offset(OffsetStyle { colon, minutes, seconds, zero }));
     }
 }

@@ -71,10 +71,7 @@ impl Default for Zone {
 
 impl Zone {
     /// UTC.
-    pub const UTC: Self = Self(Kind::Fixed {
-        seconds: 0,
-        prefix: Prefix::Utc,
-    });
+    pub const UTC: Self = Self(Kind::Fixed { seconds: 0, prefix: Prefix::Utc });
 
     /// Reads a zone's name as `spark.sql.session.timeZone` takes it.
     ///
@@ -82,7 +79,9 @@ impl Zone {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming the zone.
     pub fn parse(name: &str) -> Result<Self> {
         Self::find(name.trim()).ok_or_else(|| {
-            Error::invalid(format!("unknown time zone '{name}'; a region such as Europe/Berlin or an offset such as +02:00 is needed"))
+            Error::invalid(format!(
+                "unknown time zone '{name}'; a region such as Europe/Berlin or an offset such as +02:00 is needed"
+            ))
         })
     }
 
@@ -90,12 +89,7 @@ impl Zone {
         if let Some((_, id)) = SHORT_IDS.iter().find(|(short, _)| *short == name) {
             return Self::find(id);
         }
-        for (text, prefix) in [
-            ("UTC", Prefix::Utc),
-            ("GMT", Prefix::Gmt),
-            ("UT", Prefix::Ut),
-            ("", Prefix::None),
-        ] {
+        for (text, prefix) in [("UTC", Prefix::Utc), ("GMT", Prefix::Gmt), ("UT", Prefix::Ut), ("", Prefix::None)] {
             let Some(rest) = name.strip_prefix(text) else {
                 continue;
             };
@@ -118,10 +112,7 @@ impl Zone {
         match self.0 {
             Kind::Fixed { seconds, .. } => seconds,
             Kind::Region(tz) => match chrono::DateTime::from_timestamp(utc_seconds, 0) {
-                Some(at) => tz
-                    .offset_from_utc_datetime(&at.naive_utc())
-                    .fix()
-                    .local_minus_utc(),
+                Some(at) => tz.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc(),
                 None => 0,
             },
         }
@@ -131,9 +122,9 @@ impl Zone {
     pub(crate) fn to_local(self, utc_us: i64) -> i64 {
         match self.0 {
             Kind::Fixed { seconds, .. } => utc_us.saturating_add(i64::from(seconds) * SECOND_US),
-            Kind::Region(_) => utc_us.saturating_add(
-                i64::from(self.offset_at(utc_us.div_euclid(SECOND_US))) * SECOND_US,
-            ),
+            Kind::Region(_) => {
+                utc_us.saturating_add(i64::from(self.offset_at(utc_us.div_euclid(SECOND_US))) * SECOND_US)
+            }
         }
     }
 
@@ -147,9 +138,7 @@ impl Zone {
                 None => 0,
                 Some(local) => match tz.offset_from_local_datetime(&local.naive_utc()) {
                     MappedLocalTime::Single(o) => o.fix().local_minus_utc(),
-                    MappedLocalTime::Ambiguous(a, b) => {
-                        a.fix().local_minus_utc().max(b.fix().local_minus_utc())
-                    }
+                    MappedLocalTime::Ambiguous(a, b) => a.fix().local_minus_utc().max(b.fix().local_minus_utc()),
                     // In a gap the offset before it applies. A day earlier is before it: zones do not change twice a day.
                     MappedLocalTime::None => self.offset_at(seconds - 86_400),
                 },
@@ -174,11 +163,7 @@ impl Zone {
                 match (seconds, abs % 60) {
                     (0, _) => prefix.to_owned(),
                     (_, 0) => format!("{prefix}{sign}{:02}:{:02}", abs / 3600, abs / 60 % 60),
-                    (_, s) => format!(
-                        "{prefix}{sign}{:02}:{:02}:{s:02}",
-                        abs / 3600,
-                        abs / 60 % 60
-                    ),
+                    (_, s) => format!("{prefix}{sign}{:02}:{:02}:{s:02}", abs / 3600, abs / 60 % 60),
                 }
             }
         }
@@ -195,10 +180,7 @@ impl Zone {
     }
 
     pub(crate) fn fixed(seconds: i32) -> Self {
-        Self(Kind::Fixed {
-            seconds,
-            prefix: Prefix::None,
-        })
+        Self(Kind::Fixed { seconds, prefix: Prefix::None })
     }
 }
 
@@ -206,27 +188,18 @@ impl Zone {
 fn parse_offset(text: &str) -> Option<i32> {
     let sign = if text.starts_with('-') { -1 } else { 1 };
     let digits = &text[1..];
-    let number = |s: &str| {
-        s.bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| s.parse::<i32>().ok())
-            .flatten()
-    };
+    let number = |s: &str| s.bytes().all(|b| b.is_ascii_digit()).then(|| s.parse::<i32>().ok()).flatten();
     let parts: Vec<&str> = if digits.contains(':') {
         digits.split(':').collect()
-    } else if digits.len() > 2 && digits.len() % 2 == 0 && digits.is_ascii() {
-        (0..digits.len() / 2)
-            .map(|i| &digits[2 * i..2 * i + 2])
-            .collect()
+    } else if digits.len() > 2 && digits.len().is_multiple_of(2) && digits.is_ascii() {
+        (0..digits.len() / 2).map(|i| &digits[2 * i..2 * i + 2]).collect()
     } else {
         vec![digits]
     };
     let (hours, minutes, seconds) = match parts[..] {
         [h] if h.len() <= 2 => (number(h)?, 0, 0),
         [h, m] if h.len() <= 2 && m.len() <= 2 => (number(h)?, number(m)?, 0),
-        [h, m, s] if h.len() == 2 && m.len() == 2 && s.len() == 2 => {
-            (number(h)?, number(m)?, number(s)?)
-        }
+        [h, m, s] if h.len() == 2 && m.len() == 2 && s.len() == 2 => (number(h)?, number(m)?, number(s)?),
         _ => return None,
     };
     let total = hours * 3600 + minutes * 60 + seconds;
@@ -245,11 +218,7 @@ pub(crate) struct OffsetCache {
 
 impl OffsetCache {
     pub(crate) fn new(zone: Zone) -> Self {
-        Self {
-            zone,
-            block: i64::MIN,
-            offset_us: 0,
-        }
+        Self { zone, block: i64::MIN, offset_us: 0 }
     }
 
     /// Microseconds that local time is ahead of UTC at an instant.
@@ -261,8 +230,7 @@ impl OffsetCache {
         }
         let block = utc_us.div_euclid(BLOCK_US);
         if block != self.block || block < 0 {
-            self.offset_us =
-                i64::from(self.zone.offset_at(utc_us.div_euclid(SECOND_US))) * SECOND_US;
+            self.offset_us = i64::from(self.zone.offset_at(utc_us.div_euclid(SECOND_US))) * SECOND_US;
             self.block = block;
         }
         self.offset_us
@@ -270,7 +238,7 @@ impl OffsetCache {
 
     /// Local microseconds of an instant.
     #[inline]
-    pub(crate) fn to_local(&mut self, utc_us: i64) -> i64 {
+    pub(crate) fn local_us(&mut self, utc_us: i64) -> i64 {
         utc_us.saturating_add(self.offset_us(utc_us))
     }
 }

@@ -61,8 +61,7 @@ impl Shape {
             DataType::Struct(fields) => Self::Struct(StructShape::new(fields)),
             DataType::List(element) => Self::Items(Box::new(Self::new(element.data_type()))),
             DataType::Map(entries, _) => {
-                let value =
-                    crate::types::map_entries(entries).map(|(_, value)| Field::data_type(value));
+                let value = crate::types::map_entries(entries).map(|(_, value)| Field::data_type(value));
                 Self::Items(Box::new(value.map_or(Self::Leaf, Self::new)))
             }
             _ => Self::Leaf,
@@ -97,11 +96,7 @@ impl StructShape {
     pub(crate) fn new(fields: &Fields) -> Self {
         Self {
             // Of two fields with one name the last gets the value, as in Spark's name index.
-            by_name: fields
-                .iter()
-                .enumerate()
-                .map(|(i, f)| (f.name().as_bytes().into(), i))
-                .collect(),
+            by_name: fields.iter().enumerate().map(|(i, f)| (f.name().as_bytes().into(), i)).collect(),
             children: fields.iter().map(|f| Shape::new(f.data_type())).collect(),
             remembered: Vec::new(),
             seen: vec![0; fields.len()],
@@ -116,12 +111,7 @@ impl StructShape {
 
     /// Moves past the next key, which is the `nth` of its record; returns the field it names.
     #[inline]
-    fn key(
-        &mut self,
-        nth: &mut usize,
-        scanner: &mut Scanner<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Scan<Option<usize>> {
+    fn key(&mut self, nth: &mut usize, scanner: &mut Scanner<'_>, scratch: &mut Vec<u8>) -> Scan<Option<usize>> {
         if let Some(key) = self.remembered.get(*nth)
             && scanner.text[scanner.at..].starts_with(&key.text)
         {
@@ -140,12 +130,7 @@ impl StructShape {
     ) -> Scan<Option<usize>> {
         let rest = &scanner.text[scanner.at..];
         // An optional field may be missing this time.
-        let ahead = self
-            .remembered
-            .iter()
-            .skip(*nth + 1)
-            .take(4)
-            .position(|key| rest.starts_with(&key.text));
+        let ahead = self.remembered.iter().skip(*nth + 1).take(4).position(|key| rest.starts_with(&key.text));
         if let Some(skipped) = ahead {
             *nth += skipped + 1;
             let key = &self.remembered[*nth];
@@ -252,12 +237,7 @@ impl Context {
 
     /// The value that comes next, appended to its column.
     #[inline]
-    pub(crate) fn value(
-        &mut self,
-        shape: &mut Shape,
-        column: &mut Column,
-        scanner: &mut Scanner<'_>,
-    ) -> Scan<Outcome> {
+    pub(crate) fn value(&mut self, shape: &mut Shape, column: &mut Column, scanner: &mut Scanner<'_>) -> Scan<Outcome> {
         let Some(first) = scanner.next_token()? else {
             return scanner.error();
         };
@@ -280,40 +260,23 @@ impl Context {
                 scanner.at += 1;
                 self.map(shape, values, scanner)
             }
-            (Column::Struct(_) | Column::List(_) | Column::Map(_) | Column::Null(_), _) => {
-                bad(scanner)
-            }
+            (Column::Struct(_) | Column::List(_) | Column::Map(_) | Column::Null(_), _) => bad(scanner),
             (Column::Boolean(values), _) => match first {
-                b't' => scanner
-                    .word(b"true")
-                    .map(|()| values.push(true))
-                    .map(|()| Outcome::Clean),
-                b'f' => scanner
-                    .word(b"false")
-                    .map(|()| values.push(false))
-                    .map(|()| Outcome::Clean),
+                b't' => scanner.word(b"true").map(|()| values.push(true)).map(|()| Outcome::Clean),
+                b'f' => scanner.word(b"false").map(|()| values.push(false)).map(|()| Outcome::Clean),
                 _ => bad(scanner),
             },
             (column, _) if scanner.is_quote(first) => self.quoted(column, scanner),
             (_, _) if matches!(first, b'{' | b'[' | b't' | b'f') => bad(scanner),
             (column, _) => {
                 let number = scanner.number()?;
-                Ok(if push_number(column, number, scanner.text) {
-                    Outcome::Clean
-                } else {
-                    Outcome::Bad
-                })
+                Ok(if push_number(column, number, scanner.text) { Outcome::Clean } else { Outcome::Bad })
             }
         }
     }
 
     #[inline]
-    fn string(
-        &mut self,
-        first: u8,
-        values: &mut Bytes,
-        scanner: &mut Scanner<'_>,
-    ) -> Scan<Outcome> {
+    fn string(&mut self, first: u8, values: &mut Bytes, scanner: &mut Scanner<'_>) -> Scan<Outcome> {
         let pushed = if scanner.is_quote(first) {
             let text = scanner.string(&mut self.scratch)?;
             values.push(content(scanner, text, &self.scratch))
@@ -327,19 +290,10 @@ impl Context {
             values.push(&self.buffer)
         };
         // A column beyond 2 GiB: the value cannot be kept.
-        Ok(if pushed.is_ok() {
-            Outcome::Clean
-        } else {
-            Outcome::Bad
-        })
+        Ok(if pushed.is_ok() { Outcome::Clean } else { Outcome::Bad })
     }
 
-    fn array(
-        &mut self,
-        shape: &mut Shape,
-        list: &mut ListColumn,
-        scanner: &mut Scanner<'_>,
-    ) -> Scan<Outcome> {
+    fn array(&mut self, shape: &mut Shape, list: &mut ListColumn, scanner: &mut Scanner<'_>) -> Scan<Outcome> {
         let mut outcome = Outcome::Clean;
         if scanner.next_token()? == Some(b']') {
             scanner.at += 1;
@@ -362,20 +316,14 @@ impl Context {
         Ok(outcome)
     }
 
-    fn map(
-        &mut self,
-        shape: &mut Shape,
-        map: &mut MapColumn,
-        scanner: &mut Scanner<'_>,
-    ) -> Scan<Outcome> {
+    fn map(&mut self, shape: &mut Shape, map: &mut MapColumn, scanner: &mut Scanner<'_>) -> Scan<Outcome> {
         let mut outcome = Outcome::Clean;
         if scanner.next_token()? == Some(b'}') {
             scanner.at += 1;
         } else {
             loop {
                 let name = scanner.name(&mut self.scratch)?;
-                let pushed = outcome == Outcome::Bad
-                    || map.keys.push(content(scanner, name, &self.scratch)).is_ok();
+                let pushed = outcome == Outcome::Bad || map.keys.push(content(scanner, name, &self.scratch)).is_ok();
                 scanner.expect(b':')?;
                 if outcome == Outcome::Bad || !pushed {
                     outcome = Outcome::Bad;
@@ -404,10 +352,7 @@ impl Context {
         };
         let o = &self.options;
         let pushed = match column {
-            Column::Timestamp {
-                values,
-                zone: Some(_),
-            } => self.timestamp(text).map(|v| values.push(v)),
+            Column::Timestamp { values, zone: Some(_) } => self.timestamp(text).map(|v| values.push(v)),
             Column::Timestamp { values, zone: None } => match &o.timestamp_ntz_format {
                 Some(format) => format.parse_timestamp_ntz(text, false),
                 None => cast::parse_timestamp_ntz(text, false),
@@ -420,25 +365,18 @@ impl Context {
             .map(|v| values.push(v)),
             Column::Float64(values) => special_float(text, o).map(|v| values.push(v)),
             Column::Float32(values) => special_float(text, o).map(|v| values.push(v as f32)),
-            Column::Decimal {
-                values,
-                precision,
-                scale,
-            } => number::parse_decimal(bytes, *precision, *scale).map(|v| values.push(v)),
+            Column::Decimal { values, precision, scale } => {
+                number::parse_decimal(bytes, *precision, *scale).map(|v| values.push(v))
+            }
             Column::Duration(values) => interval::parse_day_time(text).map(|v| values.push(v)),
             Column::Months(values) => interval::parse_year_month(text).map(|v| values.push(v)),
             Column::Binary(values) => {
                 self.buffer.clear();
-                (base64::decode(bytes, &mut self.buffer) && values.push(&self.buffer).is_ok())
-                    .then_some(())
+                (base64::decode(bytes, &mut self.buffer) && values.push(&self.buffer).is_ok()).then_some(())
             }
             _ => None,
         };
-        Ok(if pushed.is_some() {
-            Outcome::Clean
-        } else {
-            Outcome::Bad
-        })
+        Ok(if pushed.is_some() { Outcome::Clean } else { Outcome::Bad })
     }
 
     fn timestamp(&self, text: &str) -> Option<i64> {
@@ -446,10 +384,7 @@ impl Context {
         if let Some(format) = &self.options.timestamp_format {
             return format.parse_timestamp(text, zone);
         }
-        let today = || {
-            zone.to_local(self.now_us)
-                .div_euclid(crate::java_time::calendar::DAY_US)
-        };
+        let today = || zone.to_local(self.now_us).div_euclid(crate::java_time::calendar::DAY_US);
         cast::parse_timestamp(text, zone, today).or_else(|| {
             // 2000-01-01T00:00GMT+01:00 was written by early versions.
             let at = text.find("GMT")?;
@@ -494,61 +429,39 @@ fn special_float(text: &str, options: &JsonOptions) -> Option<f64> {
 fn push_number(column: &mut Column, number: Number, text: &[u8]) -> bool {
     let digits = &text[number.start..number.end];
     let int = || {
-        if number.kind == NumberKind::Int {
-            number::parse_i64(digits)
-        } else {
-            None
-        }
+        if number.kind == NumberKind::Int { number::parse_i64(digits) } else { None }
     };
     match column {
         Column::Int64(values) => int().map(|v| values.push(v)),
-        Column::Int32(values) => int()
-            .and_then(|v| i32::try_from(v).ok())
-            .map(|v| values.push(v)),
-        Column::Int16(values) => int()
-            .and_then(|v| i16::try_from(v).ok())
-            .map(|v| values.push(v)),
+        Column::Int32(values) => int().and_then(|v| i32::try_from(v).ok()).map(|v| values.push(v)),
+        Column::Int16(values) => int().and_then(|v| i16::try_from(v).ok()).map(|v| values.push(v)),
         // Jackson lets a byte be 128 to 255 and wraps it.
-        Column::Int8(values) => int()
-            .filter(|v| (-128..=255).contains(v))
-            .map(|v| values.push(v as i8)),
+        Column::Int8(values) => int().filter(|v| (-128..=255).contains(v)).map(|v| values.push(v as i8)),
         Column::Float64(values) => float::<f64>(number, digits).map(|v| values.push(v)),
         Column::Float32(values) => match number.kind {
             NumberKind::Int | NumberKind::Float => float::<f32>(number, digits),
             _ => float::<f64>(number, digits).map(|v| v as f32),
         }
         .map(|v| values.push(v)),
-        Column::Decimal {
-            values,
-            precision,
-            scale,
-        } if matches!(number.kind, NumberKind::Int | NumberKind::Float) => {
+        Column::Decimal { values, precision, scale } if matches!(number.kind, NumberKind::Int | NumberKind::Float) => {
             number::parse_decimal(digits, *precision, *scale).map(|v| values.push(v))
         }
         // A number is seconds; too many of them wrap, as Spark's multiplication does.
-        Column::Timestamp {
-            values,
-            zone: Some(_),
-        } => int().map(|v| values.push(v.wrapping_mul(1_000_000))),
+        Column::Timestamp { values, zone: Some(_) } => int().map(|v| values.push(v.wrapping_mul(1_000_000))),
         _ => None,
     }
     .is_some()
 }
 
-fn float<T: std::str::FromStr + From<f32> + std::ops::Neg<Output = T>>(
-    number: Number,
-    digits: &[u8],
-) -> Option<T> {
+fn float<T: std::str::FromStr + From<f32> + std::ops::Neg<Output = T>>(number: Number, digits: &[u8]) -> Option<T> {
     match number.kind {
         // An integer has no negative zero.
         NumberKind::Int if digits == b"-0" => Some(T::from(0.0)),
         NumberKind::Int | NumberKind::Float => number::parse_float(digits),
         NumberKind::NotANumber => Some(T::from(f32::NAN)),
-        NumberKind::Infinite { negative } => Some(if negative {
-            -T::from(f32::INFINITY)
-        } else {
-            T::from(f32::INFINITY)
-        }),
+        NumberKind::Infinite { negative } => {
+            Some(if negative { -T::from(f32::INFINITY) } else { T::from(f32::INFINITY) })
+        }
     }
 }
 
@@ -557,12 +470,7 @@ fn rewrite(scanner: &mut Scanner<'_>, out: &mut Vec<u8>, scratch: &mut Vec<u8>) 
     rewrite_nested(scanner, out, scratch, 0)
 }
 
-fn rewrite_nested(
-    scanner: &mut Scanner<'_>,
-    out: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
-    depth: usize,
-) -> Scan<()> {
+fn rewrite_nested(scanner: &mut Scanner<'_>, out: &mut Vec<u8>, scratch: &mut Vec<u8>, depth: usize) -> Scan<()> {
     if depth > 1000 {
         return scanner.error();
     }
@@ -594,15 +502,9 @@ fn rewrite_nested(
                 out.push(b',');
             }
         }
-        b't' => scanner
-            .word(b"true")
-            .map(|()| out.extend_from_slice(b"true")),
-        b'f' => scanner
-            .word(b"false")
-            .map(|()| out.extend_from_slice(b"false")),
-        b'n' => scanner
-            .word(b"null")
-            .map(|()| out.extend_from_slice(b"null")),
+        b't' => scanner.word(b"true").map(|()| out.extend_from_slice(b"true")),
+        b'f' => scanner.word(b"false").map(|()| out.extend_from_slice(b"false")),
+        b'n' => scanner.word(b"null").map(|()| out.extend_from_slice(b"null")),
         b if scanner.is_quote(b) => {
             let text = scanner.string(scratch)?;
             write_json_string(content(scanner, text, scratch), false, out);

@@ -98,20 +98,12 @@ impl JsonDecoder {
     }
 
     fn build(schema: &Schema, options: JsonOptions, bare: bool) -> Result<Self> {
-        for format in [
-            &options.timestamp_format,
-            &options.timestamp_ntz_format,
-            &options.date_format,
-        ]
-        .into_iter()
-        .flatten()
+        for format in
+            [&options.timestamp_format, &options.timestamp_ntz_format, &options.date_format].into_iter().flatten()
         {
             format.check_parses()?;
         }
-        let corrupt_at = schema
-            .fields()
-            .iter()
-            .position(|f| !bare && *f.name() == options.corrupt_record_column);
+        let corrupt_at = schema.fields().iter().position(|f| !bare && *f.name() == options.corrupt_record_column);
         if let Some(at) = corrupt_at
             && *schema.field(at).data_type() != DataType::Utf8
         {
@@ -122,35 +114,19 @@ impl JsonDecoder {
         }
         // What cannot be read is null whatever the schema says, as in Spark.
         let nullable = |f: &Arc<Field>| {
-            if f.is_nullable() {
-                Arc::clone(f)
-            } else {
-                Arc::new(f.as_ref().clone().with_nullable(true))
-            }
+            if f.is_nullable() { Arc::clone(f) } else { Arc::new(f.as_ref().clone().with_nullable(true)) }
         };
         let all: Fields = schema.fields().iter().map(nullable).collect();
-        let wanted: Fields = all
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| Some(*i) != corrupt_at)
-            .map(|(_, f)| Arc::clone(f))
-            .collect();
+        let wanted: Fields =
+            all.iter().enumerate().filter(|(i, _)| Some(*i) != corrupt_at).map(|(_, f)| Arc::clone(f)).collect();
         Ok(Self {
             root: Column::new_struct(&wanted, "JSON")?,
             shape: StructShape::new(&wanted),
             bare,
-            corrupt: corrupt_at
-                .map(|at| Column::new(&DataType::Utf8, "JSON").map(|c| (at, c)))
-                .transpose()?,
+            corrupt: corrupt_at.map(|at| Column::new(&DataType::Utf8, "JSON").map(|c| (at, c))).transpose()?,
             splitter: LineSplitter::new(options.line_sep.as_deref(), options.encoding.as_deref())?,
             schema: Arc::new(Schema::new_with_metadata(all, schema.metadata().clone())),
-            context: Context {
-                options,
-                exact_text: true,
-                now_us: now_us(),
-                scratch: Vec::new(),
-                buffer: Vec::new(),
-            },
+            context: Context { options, exact_text: true, now_us: now_us(), scratch: Vec::new(), buffer: Vec::new() },
             batch_rows: Self::BATCH_ROWS,
             ready: VecDeque::new(),
             line: 0,
@@ -252,26 +228,15 @@ impl JsonDecoder {
             self.cell(text.map(str::as_bytes))?;
         }
         self.line = 0;
-        let corrupt = self
-            .corrupt
-            .as_mut()
-            .map(|(at, c)| c.finish().map(|c| (*at, c)))
-            .transpose()?;
+        let corrupt = self.corrupt.as_mut().map(|(at, c)| c.finish().map(|c| (*at, c))).transpose()?;
         let (mut columns, nulls) = self.root.finish()?;
         if self.bare {
-            return columns
-                .pop()
-                .ok_or_else(|| Error::invalid("from_json has one value"));
+            return columns.pop().ok_or_else(|| Error::invalid("from_json has one value"));
         }
         if let Some((at, column)) = corrupt {
             columns.insert(at, column);
         }
-        Ok(Arc::new(StructArray::try_new_with_length(
-            self.schema.fields().clone(),
-            columns,
-            nulls,
-            texts.len(),
-        )?))
+        Ok(Arc::new(StructArray::try_new_with_length(self.schema.fields().clone(), columns, nulls, texts.len())?))
     }
 
     /// One value of `from_json`.
@@ -300,11 +265,7 @@ impl JsonDecoder {
     fn parse_cell(&mut self, text: &[u8]) -> Record {
         let before = self.root.len();
         let mut scanner = Scanner::new(text, self.context.options.syntax);
-        let parsed = if self.bare {
-            self.bare_value(&mut scanner)
-        } else {
-            self.one_object(&mut scanner)
-        };
+        let parsed = if self.bare { self.bare_value(&mut scanner) } else { self.one_object(&mut scanner) };
         parsed.unwrap_or_else(|_| {
             self.root.truncate(before);
             Record::Broken
@@ -328,15 +289,9 @@ impl JsonDecoder {
         };
         let outcome = match (scanner.next_token()?, &mut *column, &mut *shape) {
             (None, ..) => return Ok(Record::Blank),
-            (Some(b'{'), Column::List(list), Shape::Items(element))
-                if matches!(**element, Shape::Struct(_)) =>
-            {
+            (Some(b'{'), Column::List(list), Shape::Items(element)) if matches!(**element, Shape::Struct(_)) => {
                 let outcome = self.context.value(element, &mut list.elements, scanner)?;
-                if list.push_row().is_err() {
-                    Outcome::Bad
-                } else {
-                    outcome
-                }
+                if list.push_row().is_err() { Outcome::Bad } else { outcome }
             }
             (Some(b'{' | b'['), ..) => self.context.value(shape, column, scanner)?,
             _ => Outcome::Bad,
@@ -356,10 +311,7 @@ impl JsonDecoder {
 
     fn object(&mut self, scanner: &mut Scanner<'_>) -> Scan<Record> {
         scanner.at += 1;
-        match self
-            .context
-            .object(&mut self.shape, &mut self.root, scanner)?
-        {
+        match self.context.object(&mut self.shape, &mut self.root, scanner)? {
             Outcome::Clean => Ok(Record::Rows(1)),
             _ => Ok(Record::Partial(1)),
         }
@@ -384,11 +336,7 @@ impl JsonDecoder {
                     partial |= matches!(self.object(&mut scanner)?, Record::Partial(_));
                     rows += 1;
                     if !scanner.more(b']')? {
-                        return Ok(if partial {
-                            Record::Partial(rows)
-                        } else {
-                            Record::Rows(rows)
-                        });
+                        return Ok(if partial { Record::Partial(rows) } else { Record::Rows(rows) });
                     }
                 }
             }
@@ -400,11 +348,7 @@ impl JsonDecoder {
         self.line += 1;
         let before = self.root.len();
         // Outside the strings that are kept JSON is ASCII; Jackson refuses bytes that are not UTF-8 wherever they are.
-        let parsed = if self.splitter_is_utf8(text) {
-            self.parse_record(text)
-        } else {
-            Ok(Record::Broken)
-        };
+        let parsed = if self.splitter_is_utf8(text) { self.parse_record(text) } else { Ok(Record::Broken) };
         let record = parsed.unwrap_or_else(|_| {
             self.root.truncate(before);
             Record::Broken
@@ -430,11 +374,7 @@ impl JsonDecoder {
                 }
             },
         }
-        if self.root.len() >= self.batch_rows {
-            self.close_batch()
-        } else {
-            Ok(())
-        }
+        if self.root.len() >= self.batch_rows { self.close_batch() } else { Ok(()) }
     }
 
     fn splitter_is_utf8(&self, text: &[u8]) -> bool {
@@ -464,9 +404,7 @@ impl JsonDecoder {
 
     fn note_corrupt(&mut self, text: Option<&[u8]>) -> Result<()> {
         match (&mut self.corrupt, text) {
-            (Some((_, Column::String(column))), Some(text)) => {
-                column.push(String::from_utf8_lossy(text).as_bytes())
-            }
+            (Some((_, Column::String(column))), Some(text)) => column.push(String::from_utf8_lossy(text).as_bytes()),
             (Some((_, column)), _) => {
                 column.push_null();
                 Ok(())
@@ -477,10 +415,8 @@ impl JsonDecoder {
 
     fn malformed(&self, text: &[u8]) -> Error {
         let shown: String = String::from_utf8_lossy(text).chars().take(200).collect();
-        Error::corrupt(format!(
-            "malformed record: {shown}; set the option 'mode' to PERMISSIVE to get null instead"
-        ))
-        .at(self.line, 0)
+        Error::corrupt(format!("malformed record: {shown}; set the option 'mode' to PERMISSIVE to get null instead"))
+            .at(self.line, 0)
     }
 
     fn close_batch(&mut self) -> Result<()> {
@@ -490,19 +426,11 @@ impl JsonDecoder {
             columns.insert(*at, column.finish()?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        self.ready.push_back(RecordBatch::try_new_with_options(
-            Arc::clone(&self.schema),
-            columns,
-            &options,
-        )?);
+        self.ready.push_back(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?);
         Ok(())
     }
 }
 
 fn now_us() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|d| i64::try_from(d.as_micros()).ok())
-        .unwrap_or(0)
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_micros()).ok()).unwrap_or(0)
 }

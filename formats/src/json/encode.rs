@@ -1,14 +1,13 @@
 //! Rows to JSON. A tree of writers is bound to a batch's arrays once; rows then go through it without a look at types.
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
-    StructArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Field,
-    Fields, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit,
-    IntervalYearMonthType, Schema, TimeUnit, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Field, Fields, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, Schema, TimeUnit,
+    TimestampMicrosecondType,
 };
 
 use super::options::JsonOptions;
@@ -35,16 +34,34 @@ pub struct JsonEncoder {
 /// How values are spelled.
 #[derive(Debug, Clone)]
 pub(super) enum Style {
-    Spark {
-        timestamp: DateTimeFormat,
-        timestamp_ntz: DateTimeFormat,
-        date: Option<DateTimeFormat>,
-        zone: Zone,
-        keep_nulls: bool,
-        escape_non_ascii: bool,
-    },
+    Spark(Box<SparkStyle>),
     /// The console's: see [`write_console_json`](super::write_console_json).
     Console,
+}
+
+/// What Spark's spelling depends on.
+#[derive(Debug, Clone)]
+pub(super) struct SparkStyle {
+    timestamp: DateTimeFormat,
+    timestamp_ntz: DateTimeFormat,
+    date: Option<DateTimeFormat>,
+    zone: Zone,
+    keep_nulls: bool,
+    escape_non_ascii: bool,
+}
+
+impl Style {
+    fn zone(&self) -> Zone {
+        if let Self::Spark(spark) = self { spark.zone } else { Zone::UTC }
+    }
+
+    fn skips_nulls(&self) -> bool {
+        matches!(self, Self::Spark(spark) if !spark.keep_nulls)
+    }
+
+    fn escapes_non_ascii(&self) -> bool {
+        matches!(self, Self::Spark(spark) if spark.escape_non_ascii)
+    }
 }
 
 impl JsonEncoder {
@@ -59,37 +76,21 @@ impl JsonEncoder {
         if let Some(encoding) = &options.encoding
             && !encoding.eq_ignore_ascii_case("UTF-8")
         {
-            return Err(Error::unsupported(format!(
-                "JSON is written in UTF-8, not {encoding}"
-            )));
+            return Err(Error::unsupported(format!("JSON is written in UTF-8, not {encoding}")));
         }
         let or = |given: &Option<DateTimeFormat>, default| {
-            given
-                .clone()
-                .map_or_else(|| DateTimeFormat::compile(default), Ok)
+            given.clone().map_or_else(|| DateTimeFormat::compile(default), Ok)
         };
-        let style = Style::Spark {
-            timestamp: or(
-                &options.timestamp_format,
-                "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXXXX]",
-            )?,
+        let style = Style::Spark(Box::new(SparkStyle {
+            timestamp: or(&options.timestamp_format, "yyyy-MM-dd'T'HH:mm:ss[.SSS][XXXXX]")?,
             timestamp_ntz: or(&options.timestamp_ntz_format, "yyyy-MM-dd'T'HH:mm:ss[.SSS]")?,
             date: options.date_format.clone(),
             zone: options.zone,
             keep_nulls: !options.ignore_null_fields,
             escape_non_ascii: options.escape_non_ascii,
-        };
-        let line_sep = options
-            .line_sep
-            .as_deref()
-            .unwrap_or("\n")
-            .as_bytes()
-            .to_vec();
-        Ok(Self {
-            style,
-            line_sep,
-            pretty: options.pretty,
-        })
+        }));
+        let line_sep = options.line_sep.as_deref().unwrap_or("\n").as_bytes().to_vec();
+        Ok(Self { style, line_sep, pretty: options.pretty })
     }
 
     /// Appends one line a row.
@@ -97,12 +98,7 @@ impl JsonEncoder {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a pattern asks for what the values do not have.
     pub fn encode_batch(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        let mut writer = Writer::object(
-            batch.schema_ref().fields(),
-            batch.columns(),
-            None,
-            &self.style,
-        )?;
+        let mut writer = Writer::object(batch.schema_ref().fields(), batch.columns(), None, &self.style)?;
         for row in 0..batch.num_rows() {
             self.encode_value(&mut writer, row, out)?;
             out.extend_from_slice(&self.line_sep);
@@ -131,17 +127,12 @@ impl JsonEncoder {
                 self.encode_value(&mut writer, row, &mut data)?;
             }
             offsets.push(
-                i32::try_from(data.len()).map_err(|_| {
-                    Error::unsupported("a column of one batch holds more than 2 GiB")
-                })?,
+                i32::try_from(data.len())
+                    .map_err(|_| Error::unsupported("a column of one batch holds more than 2 GiB"))?,
             );
         }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        Ok(StringArray::try_new(
-            offsets,
-            Buffer::from_vec(data),
-            column.nulls().cloned(),
-        )?)
+        Ok(StringArray::try_new(offsets, Buffer::from_vec(data), column.nulls().cloned())?)
     }
 
     fn encode_value(&self, writer: &mut Writer<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
@@ -159,9 +150,7 @@ fn check(field: &Field) -> Result<()> {
     match field.data_type() {
         DataType::Struct(fields) => fields.iter().try_for_each(|f| check(f)),
         DataType::List(element) => check(element),
-        DataType::Map(entries, _) => {
-            map_entries(entries).map_or(Ok(()), |(k, v)| check(k).and_then(|()| check(v)))
-        }
+        DataType::Map(entries, _) => map_entries(entries).map_or(Ok(()), |(k, v)| check(k).and_then(|()| check(v))),
         DataType::Null
         | DataType::Boolean
         | DataType::Int8
@@ -177,11 +166,7 @@ fn check(field: &Field) -> Result<()> {
         | DataType::Timestamp(TimeUnit::Microsecond, _)
         | DataType::Duration(TimeUnit::Microsecond)
         | DataType::Interval(IntervalUnit::YearMonth) => Ok(()),
-        other => Err(Error::unsupported(format!(
-            "column {}: JSON cannot hold {}",
-            field.name(),
-            sql_type_name(other)
-        ))),
+        other => Err(Error::unsupported(format!("column {}: JSON cannot hold {}", field.name(), sql_type_name(other)))),
     }
 }
 
@@ -231,42 +216,25 @@ impl<'a> Writer<'a> {
             DataType::Int64 => Values::Int64(primitive::<Int64Type>(array)),
             DataType::Float32 => Values::Float32(primitive::<Float32Type>(array)),
             DataType::Float64 => Values::Float64(primitive::<Float64Type>(array)),
-            DataType::Decimal128(_, scale) => {
-                Values::Decimal(primitive::<Decimal128Type>(array), *scale)
-            }
+            DataType::Decimal128(_, scale) => Values::Decimal(primitive::<Decimal128Type>(array), *scale),
             DataType::Utf8 => Values::String(array.as_string()),
             DataType::Binary => Values::Binary(array.as_binary()),
             DataType::Date32 => Values::Date(primitive::<Date32Type>(array)),
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-                let zone = if let Style::Spark { zone, .. } = style {
-                    *zone
-                } else {
-                    Zone::UTC
-                };
-                Values::Timestamp(
-                    primitive::<TimestampMicrosecondType>(array),
-                    OffsetCache::new(zone),
-                )
+                Values::Timestamp(primitive::<TimestampMicrosecondType>(array), OffsetCache::new(style.zone()))
             }
             DataType::Timestamp(TimeUnit::Microsecond, None) => {
                 Values::TimestampNtz(primitive::<TimestampMicrosecondType>(array))
             }
-            DataType::Duration(TimeUnit::Microsecond) => {
-                Values::Duration(primitive::<DurationMicrosecondType>(array))
-            }
-            DataType::Interval(IntervalUnit::YearMonth) => {
-                Values::Months(primitive::<IntervalYearMonthType>(array))
-            }
+            DataType::Duration(TimeUnit::Microsecond) => Values::Duration(primitive::<DurationMicrosecondType>(array)),
+            DataType::Interval(IntervalUnit::YearMonth) => Values::Months(primitive::<IntervalYearMonthType>(array)),
             DataType::Struct(fields) => {
                 let array: &StructArray = array.as_struct();
                 return Self::object(fields, array.columns(), array.nulls(), style);
             }
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                Values::List(
-                    list.value_offsets(),
-                    Box::new(Self::new(list.values(), style)?),
-                )
+                Values::List(list.value_offsets(), Box::new(Self::new(list.values(), style)?))
             }
             DataType::Map(..) => {
                 let map = array.as_map();
@@ -277,17 +245,10 @@ impl<'a> Writer<'a> {
                 )
             }
             other => {
-                return Err(Error::unsupported(format!(
-                    "JSON cannot hold {}",
-                    sql_type_name(other)
-                )));
+                return Err(Error::unsupported(format!("JSON cannot hold {}", sql_type_name(other))));
             }
         };
-        Ok(Self {
-            nulls: array.nulls(),
-            values,
-            style,
-        })
+        Ok(Self { nulls: array.nulls(), values, style })
     }
 
     pub(super) fn object(
@@ -296,13 +257,7 @@ impl<'a> Writer<'a> {
         nulls: Option<&'a NullBuffer>,
         style: &'a Style,
     ) -> Result<Self> {
-        let non_ascii = matches!(
-            style,
-            Style::Spark {
-                escape_non_ascii: true,
-                ..
-            }
-        );
+        let non_ascii = style.escapes_non_ascii();
         let mut members = Vec::with_capacity(fields.len());
         for (field, column) in fields.iter().zip(columns) {
             let mut key = Vec::new();
@@ -310,11 +265,7 @@ impl<'a> Writer<'a> {
             key.push(b':');
             members.push((key, Self::new(column, style)?));
         }
-        Ok(Self {
-            nulls,
-            values: Values::Struct(members),
-            style,
-        })
+        Ok(Self { nulls, values: Values::Struct(members), style })
     }
 
     fn is_null(&self, row: usize) -> bool {
@@ -329,13 +280,7 @@ impl<'a> Writer<'a> {
         }
         match &mut self.values {
             Values::Struct(members) => {
-                let skip_nulls = matches!(
-                    self.style,
-                    Style::Spark {
-                        keep_nulls: false,
-                        ..
-                    }
-                );
+                let skip_nulls = self.style.skips_nulls();
                 out.push(b'{');
                 let mut first = true;
                 for (key, values) in members {
@@ -380,48 +325,30 @@ impl<'a> Writer<'a> {
 
     fn write_scalar(&mut self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         match &mut self.values {
-            Values::Boolean(v) => {
-                out.extend_from_slice(if v.value(row) { b"true" } else { b"false" })
-            }
+            Values::Boolean(v) => out.extend_from_slice(if v.value(row) { b"true" } else { b"false" }),
             Values::Int8(v) => write_int(v[row], out),
             Values::Int16(v) => write_int(v[row], out),
             Values::Int32(v) => write_int(v[row], out),
             Values::Int64(v) => write_int(v[row], out),
-            Values::Float32(v) => quoted_if(!v[row].is_finite(), out, |out| {
-                number::write_f32(v[row], out)
-            }),
-            Values::Float64(v) => quoted_if(!v[row].is_finite(), out, |out| {
-                number::write_f64(v[row], out)
-            }),
+            Values::Float32(v) => quoted_if(!v[row].is_finite(), out, |out| number::write_f32(v[row], out)),
+            Values::Float64(v) => quoted_if(!v[row].is_finite(), out, |out| number::write_f64(v[row], out)),
             Values::Decimal(v, scale) => match self.style {
-                Style::Spark { .. } => number::write_big_decimal(v[row], *scale, out),
-                Style::Console => quoted_if(true, out, |out| {
-                    number::write_decimal_plain(v[row], *scale, out)
-                }),
+                Style::Spark(_) => number::write_big_decimal(v[row], *scale, out),
+                Style::Console => quoted_if(true, out, |out| number::write_decimal_plain(v[row], *scale, out)),
             },
             Values::String(v) => {
-                let non_ascii = matches!(
-                    self.style,
-                    Style::Spark {
-                        escape_non_ascii: true,
-                        ..
-                    }
-                );
+                let non_ascii = self.style.escapes_non_ascii();
                 write_json_string(v.value(row).as_bytes(), non_ascii, out);
             }
             Values::Binary(v) => quoted_if(true, out, |out| match self.style {
-                Style::Spark { .. } => base64::encode(v.value(row), out),
+                Style::Spark(_) => base64::encode(v.value(row), out),
                 Style::Console => write_hex(v.value(row), out),
             }),
             Values::Duration(v) => match self.style {
-                Style::Spark { .. } => {
-                    quoted_if(true, out, |out| interval::write_day_time(v[row], out))
-                }
+                Style::Spark(_) => quoted_if(true, out, |out| interval::write_day_time(v[row], out)),
                 Style::Console => write_int(v[row], out),
             },
-            Values::Months(v) => {
-                quoted_if(true, out, |out| interval::write_year_month(v[row], out))
-            }
+            Values::Months(v) => quoted_if(true, out, |out| interval::write_year_month(v[row], out)),
             _ => return self.write_time(row, out),
         }
         Ok(())
@@ -430,38 +357,23 @@ impl<'a> Writer<'a> {
     fn write_time(&mut self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         out.push(b'"');
         match (&mut self.values, self.style) {
-            (Values::Timestamp(v, _) | Values::TimestampNtz(v), Style::Console) => {
-                write_iso_micros(v[row], out)
+            (Values::Timestamp(v, _) | Values::TimestampNtz(v), Style::Console) => write_iso_micros(v[row], out),
+            (Values::Date(v), Style::Console) => write_date(i64::from(v[row]), out),
+            (Values::Date(v), Style::Spark(spark)) => match &spark.date {
+                None => write_date(i64::from(v[row]), out),
+                Some(format) => {
+                    let moment = Moment::date(i64::from(v[row]));
+                    format.write(&moment, out).map_err(|_| unprintable(format, "a DATE"))?;
+                }
+            },
+            (Values::Timestamp(v, offsets), Style::Spark(spark)) => {
+                let moment = Moment::timestamp(v[row], offsets.offset_us(v[row]), spark.zone);
+                spark.timestamp.write(&moment, out).map_err(|_| unprintable(&spark.timestamp, "a TIMESTAMP"))?;
             }
-            (Values::Date(v), Style::Console | Style::Spark { date: None, .. }) => {
-                write_date(i64::from(v[row]), out)
-            }
-            (
-                Values::Date(v),
-                Style::Spark {
-                    date: Some(format), ..
-                },
-            ) => {
-                format
-                    .write(&Moment::date(i64::from(v[row])), out)
-                    .map_err(|_| unprintable(format, "a DATE"))?;
-            }
-            (
-                Values::Timestamp(v, offsets),
-                Style::Spark {
-                    timestamp, zone, ..
-                },
-            ) => {
-                let moment = Moment::timestamp(v[row], offsets.offset_us(v[row]), *zone);
-                timestamp
-                    .write(&moment, out)
-                    .map_err(|_| unprintable(timestamp, "a TIMESTAMP"))?;
-            }
-            (Values::TimestampNtz(v), Style::Spark { timestamp_ntz, .. }) => {
+            (Values::TimestampNtz(v), Style::Spark(spark)) => {
                 let moment = Moment::timestamp_ntz(v[row]);
-                timestamp_ntz
-                    .write(&moment, out)
-                    .map_err(|_| unprintable(timestamp_ntz, "a TIMESTAMP_NTZ"))?;
+                let format = &spark.timestamp_ntz;
+                format.write(&moment, out).map_err(|_| unprintable(format, "a TIMESTAMP_NTZ"))?;
             }
             _ => {}
         }
@@ -473,11 +385,11 @@ impl<'a> Writer<'a> {
     fn write_key(&mut self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         match (&self.values, self.style) {
             (Values::String(_), _) => self.write(row, out),
-            (Values::Date(v), Style::Spark { .. }) => {
+            (Values::Date(v), Style::Spark(_)) => {
                 quoted_if(true, out, |out| write_int(v[row], out));
                 Ok(())
             }
-            (Values::Timestamp(v, _) | Values::TimestampNtz(v), Style::Spark { .. }) => {
+            (Values::Timestamp(v, _) | Values::TimestampNtz(v), Style::Spark(_)) => {
                 quoted_if(true, out, |out| write_int(v[row], out));
                 Ok(())
             }
@@ -496,10 +408,7 @@ impl<'a> Writer<'a> {
 }
 
 fn unprintable(format: &DateTimeFormat, what: &str) -> Error {
-    Error::invalid(format!(
-        "the pattern '{}' cannot print {what}",
-        format.pattern()
-    ))
+    Error::invalid(format!("the pattern '{}' cannot print {what}", format.pattern()))
 }
 
 fn write_int(value: impl itoa::Integer, out: &mut Vec<u8>) {
@@ -537,16 +446,11 @@ fn write_iso_micros(us: i64, out: &mut Vec<u8>) {
 /// Appends a string in quotes, escaped as Jackson does it: `"`, `\` and control characters, beyond that only if asked.
 pub(crate) fn write_json_string(text: &[u8], escape_non_ascii: bool, out: &mut Vec<u8>) {
     out.push(b'"');
-    let special =
-        |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\' || (escape_non_ascii && *b >= 0x80);
+    let special = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\' || (escape_non_ascii && *b >= 0x80);
     let mut rest = text;
     while let Some(at) = rest.iter().position(special) {
         out.extend_from_slice(&rest[..at]);
-        let len = if rest[at] >= 0x80 {
-            escape_char(&rest[at..], out)
-        } else {
-            escape_ascii(rest[at], out)
-        };
+        let len = if rest[at] >= 0x80 { escape_char(&rest[at..], out) } else { escape_ascii(rest[at], out) };
         rest = &rest[at + len..];
     }
     out.extend_from_slice(rest);
@@ -608,11 +512,7 @@ fn indent(compact: &[u8], out: &mut Vec<u8>) {
                     continue;
                 }
                 stack.push(b);
-                if b == b'{' {
-                    new_line(&stack, out)
-                } else {
-                    out.push(b' ')
-                }
+                if b == b'{' { new_line(&stack, out) } else { out.push(b' ') }
             }
             b'}' | b']' => {
                 stack.pop();
@@ -625,11 +525,7 @@ fn indent(compact: &[u8], out: &mut Vec<u8>) {
             }
             b',' => {
                 out.push(b',');
-                if stack.last() == Some(&b'{') {
-                    new_line(&stack, out)
-                } else {
-                    out.push(b' ')
-                }
+                if stack.last() == Some(&b'{') { new_line(&stack, out) } else { out.push(b' ') }
             }
             b':' => out.extend_from_slice(b" : "),
             b'"' => {

@@ -26,18 +26,11 @@ use crate::types;
 /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for such a record under `FAILFAST`; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid)
 /// if two columns' names differ in case only.
 pub fn infer_schema(bytes: &[u8], options: &JsonOptions) -> Result<SchemaRef> {
-    let mut inference = Inference {
-        options,
-        root: Kind::Nothing,
-        corrupt: false,
-        scratch: Vec::new(),
-        line: 0,
-    };
+    let mut inference = Inference { options, root: Kind::Nothing, corrupt: false, scratch: Vec::new(), line: 0 };
     if options.multi_line {
         inference.record(&decode_charset(bytes, options.encoding.as_deref())?)?;
     } else {
-        let mut splitter =
-            LineSplitter::new(options.line_sep.as_deref(), options.encoding.as_deref())?;
+        let mut splitter = LineSplitter::new(options.line_sep.as_deref(), options.encoding.as_deref())?;
         splitter.split(bytes, |line| inference.record(line))?;
         splitter.finish(|line| inference.record(line))?;
     }
@@ -83,18 +76,15 @@ impl Inference<'_> {
             other => other,
         };
         match kind {
-            Some(kind @ Kind::Struct(_)) => {
-                self.root = merge(std::mem::replace(&mut self.root, Kind::Nothing), kind)
-            }
+            Some(kind @ Kind::Struct(_)) => self.root = merge(std::mem::replace(&mut self.root, Kind::Nothing), kind),
             Some(Kind::Nothing) => {}
             _ => match self.options.mode {
                 ParseMode::Permissive => self.corrupt = true,
                 ParseMode::DropMalformed => {}
                 ParseMode::FailFast => {
-                    return Err(Error::corrupt(
-                        "malformed record in schema inference under mode FAILFAST",
-                    )
-                    .at(self.line, 0));
+                    return Err(
+                        Error::corrupt("malformed record in schema inference under mode FAILFAST").at(self.line, 0)
+                    );
                 }
             },
         }
@@ -165,26 +155,16 @@ impl Inference<'_> {
     }
 
     fn scalar(&self, kind: Kind) -> Kind {
-        if self.options.primitives_as_string {
-            Kind::String
-        } else {
-            kind
-        }
+        if self.options.primitives_as_string { Kind::String } else { kind }
     }
 
     fn number(&self, kind: NumberKind, digits: &[u8]) -> Kind {
         let text = std::str::from_utf8(digits).unwrap_or("");
-        let significant = text
-            .trim_start_matches('-')
-            .trim_start_matches('0')
-            .len()
-            .max(1);
+        let significant = text.trim_start_matches('-').trim_start_matches('0').len().max(1);
         match kind {
             NumberKind::Int if text.parse::<i64>().is_ok() => Kind::Long,
             NumberKind::Int if significant <= 38 => Kind::Decimal(significant as u8, 0),
-            NumberKind::Float if self.options.prefers_decimal => {
-                decimal_of(text).unwrap_or(Kind::Double)
-            }
+            NumberKind::Float if self.options.prefers_decimal => decimal_of(text).unwrap_or(Kind::Double),
             _ => Kind::Double,
         }
     }
@@ -193,9 +173,7 @@ impl Inference<'_> {
         let o = self.options;
         if o.infer_timestamp && !o.primitives_as_string {
             let found = match &o.timestamp_format {
-                Some(format) => {
-                    format.check_parses().is_ok() && format.parse_timestamp(text, o.zone).is_some()
-                }
+                Some(format) => format.check_parses().is_ok() && format.parse_timestamp(text, o.zone).is_some(),
                 None => cast::parse_timestamp(text, o.zone, || 0).is_some(),
             };
             if found {
@@ -207,12 +185,8 @@ impl Inference<'_> {
 
     fn finish(self) -> Result<SchemaRef> {
         let Kind::Struct(mut fields) = self.root else {
-            let corrupt = self
-                .corrupt
-                .then(|| Field::new(&self.options.corrupt_record_column, DataType::Utf8, true));
-            return Ok(Arc::new(Schema::new(
-                corrupt.into_iter().collect::<Vec<_>>(),
-            )));
+            let corrupt = self.corrupt.then(|| Field::new(&self.options.corrupt_record_column, DataType::Utf8, true));
+            return Ok(Arc::new(Schema::new(corrupt.into_iter().collect::<Vec<_>>())));
         };
         if self.corrupt {
             fields.insert(self.options.corrupt_record_column.clone(), Kind::String);
@@ -248,8 +222,7 @@ fn decimal_of(text: &str) -> Option<Kind> {
     let digits = mantissa.trim_start_matches('-').replace('.', "");
     let digits = digits.trim_start_matches('0').len().max(1) as i64;
     let precision = digits.max(scale);
-    ((0..=38).contains(&scale) && precision <= 38)
-        .then_some(Kind::Decimal(precision as u8, scale as u8))
+    ((0..=38).contains(&scale) && precision <= 38).then_some(Kind::Decimal(precision as u8, scale as u8))
 }
 
 /// The type that holds the values of both.
@@ -259,9 +232,7 @@ fn merge(a: Kind, b: Kind) -> Kind {
         (Kind::Nothing, x) | (x, Kind::Nothing) => x,
         (Kind::Long, Kind::Double) | (Kind::Double, Kind::Long) => Kind::Double,
         (Kind::Double, Kind::Decimal(..)) | (Kind::Decimal(..), Kind::Double) => Kind::Double,
-        (Kind::Long, Kind::Decimal(p, s)) | (Kind::Decimal(p, s), Kind::Long) => {
-            wider((20, 0), (p, s))
-        }
+        (Kind::Long, Kind::Decimal(p, s)) | (Kind::Decimal(p, s), Kind::Long) => wider((20, 0), (p, s)),
         (Kind::Decimal(p, s), Kind::Decimal(q, t)) => wider((p, s), (q, t)),
         (Kind::Array(a), Kind::Array(b)) => Kind::Array(Box::new(merge(*a, *b))),
         (Kind::Struct(mut a), Kind::Struct(b)) => {
@@ -278,18 +249,11 @@ fn merge(a: Kind, b: Kind) -> Kind {
 fn wider((p, s): (u8, u8), (q, t): (u8, u8)) -> Kind {
     let scale = s.max(t);
     let precision = (p - s).max(q - t) + scale;
-    if precision > 38 {
-        Kind::Double
-    } else {
-        Kind::Decimal(precision, scale)
-    }
+    if precision > 38 { Kind::Double } else { Kind::Decimal(precision, scale) }
 }
 
 fn canonical_fields(fields: BTreeMap<String, Kind>) -> Vec<Field> {
-    fields
-        .into_iter()
-        .filter_map(|(name, kind)| Some(Field::new(name, canonical(kind)?, true)))
-        .collect()
+    fields.into_iter().filter_map(|(name, kind)| Some(Field::new(name, canonical(kind)?, true))).collect()
 }
 
 /// The type to read with; nothing for a struct without fields.

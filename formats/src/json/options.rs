@@ -86,11 +86,7 @@ impl JsonOptions {
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) naming the option whose value cannot be.
     pub fn take(options: &mut OptionMap, session_zone: Zone) -> Result<Self> {
-        let mut result = Self {
-            zone: session_zone,
-            mode: ParseMode::take(options),
-            ..Self::default()
-        };
+        let mut result = Self { zone: session_zone, mode: ParseMode::take(options), ..Self::default() };
         let pattern = |text: Option<String>| text.map(|p| DateTimeFormat::compile(&p)).transpose();
         result.timestamp_format = pattern(options.take("timestampFormat"))?;
         result.timestamp_ntz_format = pattern(options.take("timestampNTZFormat"))?;
@@ -119,23 +115,14 @@ impl JsonOptions {
             ("inferTimestamp", &mut result.infer_timestamp),
             ("ignoreNullFields", &mut result.ignore_null_fields),
             ("pretty", &mut result.pretty),
-            (
-                "writeNonAsciiCharacterAsCodePoint",
-                &mut result.escape_non_ascii,
-            ),
+            ("writeNonAsciiCharacterAsCodePoint", &mut result.escape_non_ascii),
             ("allowComments", &mut result.syntax.comments),
             ("allowUnquotedFieldNames", &mut result.syntax.unquoted_names),
             ("allowSingleQuotes", &mut result.syntax.single_quotes),
             ("allowNumericLeadingZeros", &mut result.syntax.leading_zeros),
             ("allowNonNumericNumbers", &mut result.syntax.non_numeric),
-            (
-                "allowBackslashEscapingAnyCharacter",
-                &mut result.syntax.any_escape,
-            ),
-            (
-                "allowUnquotedControlChars",
-                &mut result.syntax.control_chars,
-            ),
+            ("allowBackslashEscapingAnyCharacter", &mut result.syntax.any_escape),
+            ("allowUnquotedControlChars", &mut result.syntax.control_chars),
         ] {
             if let Some(value) = options.take_bool(key)? {
                 *flag = value;

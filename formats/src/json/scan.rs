@@ -59,11 +59,7 @@ pub(crate) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a [u8], syntax: Syntax) -> Self {
-        Self {
-            text,
-            at: 0,
-            syntax,
-        }
+        Self { text, at: 0, syntax }
     }
 
     #[inline]
@@ -140,13 +136,7 @@ impl<'a> Scanner<'a> {
         Ok(Text::Unfolded)
     }
 
-    fn unfold(
-        &mut self,
-        start: usize,
-        mut end: usize,
-        quote: u8,
-        scratch: &mut Vec<u8>,
-    ) -> Scan<()> {
+    fn unfold(&mut self, start: usize, mut end: usize, quote: u8, scratch: &mut Vec<u8>) -> Scan<()> {
         scratch.clear();
         let mut from = start;
         loop {
@@ -204,9 +194,7 @@ impl<'a> Scanner<'a> {
             let before = self.at;
             self.at += 1;
             match self.hex4() {
-                Ok(low @ 0xdc00..0xe000) => {
-                    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00)
-                }
+                Ok(low @ 0xdc00..0xe000) => code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00),
                 _ => self.at = before,
             }
         }
@@ -218,10 +206,7 @@ impl<'a> Scanner<'a> {
 
     /// `uXXXX`
     fn hex4(&mut self) -> Scan<u32> {
-        let digits = self
-            .text
-            .get(self.at + 1..self.at + 5)
-            .and_then(|d| std::str::from_utf8(d).ok());
+        let digits = self.text.get(self.at + 1..self.at + 5).and_then(|d| std::str::from_utf8(d).ok());
         let Some(digits) = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit())) else {
             return self.error();
         };
@@ -252,11 +237,7 @@ impl<'a> Scanner<'a> {
             Some(b'.' | b'e' | b'E') => self.float_tail(start, at),
             _ => {
                 self.at = at;
-                Ok(Number {
-                    start,
-                    end: at,
-                    kind: NumberKind::Int,
-                })
+                Ok(Number { start, end: at, kind: NumberKind::Int })
             }
         }
     }
@@ -278,15 +259,7 @@ impl<'a> Scanner<'a> {
             (at, fine) = digits(at + 1 + sign);
         }
         self.at = at;
-        if fine {
-            Ok(Number {
-                start,
-                end: at,
-                kind: NumberKind::Float,
-            })
-        } else {
-            self.error()
-        }
+        if fine { Ok(Number { start, end: at, kind: NumberKind::Float }) } else { self.error() }
     }
 
     /// `NaN`, `Infinity`, `-INF` and their like, where they are allowed.
@@ -304,11 +277,7 @@ impl<'a> Scanner<'a> {
         match found {
             Some((name, kind)) if self.syntax.non_numeric => {
                 self.at = start + name.len();
-                Ok(Number {
-                    start,
-                    end: self.at,
-                    kind: *kind,
-                })
+                Ok(Number { start, end: self.at, kind: *kind })
             }
             _ => {
                 self.at = at;
@@ -339,10 +308,7 @@ impl<'a> Scanner<'a> {
                 while self.peek().is_some_and(is_name_byte) {
                     self.at += 1;
                 }
-                Ok(Text::Plain {
-                    start,
-                    end: self.at,
-                })
+                Ok(Text::Plain { start, end: self.at })
             }
             _ => self.error(),
         }
@@ -431,9 +397,7 @@ impl<'a> Scanner<'a> {
 }
 
 fn is_name_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(b, b'_' | b'$' | b'@' | b'#' | b'*' | b'-' | b'+')
-        || b >= 0x80
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$' | b'@' | b'#' | b'*' | b'-' | b'+') || b >= 0x80
 }
 
 /// The first byte from `at` on that is the quote, a backslash or a control character; the text's length if there is none.
@@ -444,15 +408,10 @@ fn find_special(text: &[u8], mut at: usize, quote: u8) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
     let quotes = ONES * u64::from(quote);
-    while let Some(word) = text
-        .get(at..at + 8)
-        .and_then(|w| w.try_into().ok())
-        .map(u64::from_le_bytes)
-    {
+    while let Some(word) = text.get(at..at + 8).and_then(|w| w.try_into().ok()).map(u64::from_le_bytes) {
         let (q, b) = (word ^ quotes, word ^ (ONES * u64::from(b'\\')));
-        let special = (q.wrapping_sub(ONES) & !q)
-            | (b.wrapping_sub(ONES) & !b)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let special =
+            (q.wrapping_sub(ONES) & !q) | (b.wrapping_sub(ONES) & !b) | (word.wrapping_sub(ONES * 0x20) & !word);
         if special & TOPS != 0 {
             return at + ((special & TOPS).trailing_zeros() / 8) as usize;
         }

@@ -10,10 +10,7 @@ use crate::fixtures::{Case, column, compare, report, rows};
 const FIXTURES: &str = include_str!("../../tests/fixtures/json.jsonl");
 
 fn cases(kind: &str) -> Vec<Case> {
-    let cases: Vec<_> = Case::all(FIXTURES)
-        .into_iter()
-        .filter(|c| c.text("kind") == Some(kind))
-        .collect();
+    let cases: Vec<_> = Case::all(FIXTURES).into_iter().filter(|c| c.text("kind") == Some(kind)).collect();
     assert!(!cases.is_empty(), "no fixtures of the kind {kind}");
     cases
 }
@@ -58,29 +55,17 @@ fn files_read_as_in_spark() -> Result<()> {
         match (whole, case.json.get("error")) {
             (Ok(ours), None) => {
                 let (mut ours, mut sparks) = (ours, case.list("rows"));
-                let kept = |row: &Json| {
-                    row["_corrupt_record"]
-                        .as_str()
-                        .is_none_or(|r| !DIFFERENT_ON_PURPOSE.contains(&r))
-                };
+                let kept =
+                    |row: &Json| row["_corrupt_record"].as_str().is_none_or(|r| !DIFFERENT_ON_PURPOSE.contains(&r));
                 ours.retain(kept);
                 sparks.retain(kept);
-                compare(
-                    &case,
-                    &ddl::to_ddl(&schema),
-                    &ours,
-                    &sparks,
-                    &mut differences,
-                );
+                compare(&case, &ddl::to_ddl(&schema), &ours, &sparks, &mut differences);
             }
             (Err(_), Some(_)) => {}
-            (Ok(ours), Some(error)) => differences.push(format!(
-                "case {}: spark refuses ({error}), ours {ours:?}",
-                case.number
-            )),
-            (Err(error), None) => {
-                differences.push(format!("case {}: ours refuses: {error}", case.number))
+            (Ok(ours), Some(error)) => {
+                differences.push(format!("case {}: spark refuses ({error}), ours {ours:?}", case.number))
             }
+            (Err(error), None) => differences.push(format!("case {}: ours refuses: {error}", case.number)),
         }
     }
     report(&differences)
@@ -91,21 +76,13 @@ fn from_json_answers_as_in_spark() -> Result<()> {
     let mut differences = Vec::new();
     for case in cases("from_json") {
         let schema = ddl::parse_type_or_columns(case.text("schema").unwrap_or_default())?;
-        let ours = options(&case)
-            .and_then(|o| JsonDecoder::for_type(&schema, o)?.decode_column(&case.values()));
+        let ours = options(&case).and_then(|o| JsonDecoder::for_type(&schema, o)?.decode_column(&case.values()));
         match (ours, case.json.get("error")) {
-            (Ok(ours), None) => compare(
-                &case,
-                &ddl::type_name(&schema),
-                &column(&ours),
-                &case.list("rows"),
-                &mut differences,
-            ),
+            (Ok(ours), None) => {
+                compare(&case, &ddl::type_name(&schema), &column(&ours), &case.list("rows"), &mut differences)
+            }
             (Err(_), Some(_)) => {}
-            (ours, error) => differences.push(format!(
-                "case {}: ours {ours:?}, spark {error:?}",
-                case.number
-            )),
+            (ours, error) => differences.push(format!("case {}: ours {ours:?}, spark {error:?}", case.number)),
         }
     }
     report(&differences)
@@ -116,16 +93,13 @@ fn inference_is_sparks() -> Result<()> {
     let mut differences = Vec::new();
     for case in cases("infer") {
         let ours = options(&case).and_then(|o| infer_schema(&case.input(), &o));
-        let ours =
-            ours.map(|s| ddl::type_name(&arrow::datatypes::DataType::Struct(s.fields().clone())));
+        let ours = ours.map(|s| ddl::type_name(&arrow::datatypes::DataType::Struct(s.fields().clone())));
         match (&ours, case.text("schema")) {
             (Ok(ours), Some(spark)) if ours == spark => {}
             (Err(_), None) => {}
             // Spark fails on a number beyond any decimal, and on a record that names a field twice; we read on.
             (Ok(_), None)
-                if ["1e400", r#""a":1,"a":"x""#]
-                    .iter()
-                    .any(|t| case.text("text").is_some_and(|x| x.contains(t))) => {}
+                if ["1e400", r#""a":1,"a":"x""#].iter().any(|t| case.text("text").is_some_and(|x| x.contains(t))) => {}
             _ => differences.push(format!(
                 "case {} {:?}: ours {ours:?}, spark {:?}",
                 case.number,

@@ -40,19 +40,11 @@ impl Value {
     }
 
     pub(crate) fn as_str(&self) -> Option<&str> {
-        if let Self::String(text) = self {
-            Some(text)
-        } else {
-            None
-        }
+        if let Self::String(text) = self { Some(text) } else { None }
     }
 
     pub(crate) fn as_array(&self) -> Option<&[Self]> {
-        if let Self::Array(items) = self {
-            Some(items)
-        } else {
-            None
-        }
+        if let Self::Array(items) = self { Some(items) } else { None }
     }
 
     /// An object's member.
@@ -118,9 +110,7 @@ fn value(scanner: &mut Scanner<'_>, depth: usize) -> Scan<Value> {
         Some(b'n') => scanner.word(b"null").map(|()| Value::Null)?,
         Some(_) => {
             let number = scanner.number()?;
-            Value::Number(
-                String::from_utf8_lossy(&scanner.text[number.start..number.end]).into_owned(),
-            )
+            Value::Number(String::from_utf8_lossy(&scanner.text[number.start..number.end]).into_owned())
         }
         None => return scanner.error(),
     })
