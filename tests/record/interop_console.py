@@ -26,7 +26,7 @@ TABLES = {
     "wide": ["SELECT " + ", ".join(f"{n} AS column_{n}" for n in range(12))],
     "empty": ["SELECT 1 AS id, 'a' AS name WHERE false"],
     "no_columns_names": ["SELECT 1 + 1, upper('a'), CAST(NULL AS INT)"],
-    "doubles": ["SELECT 1e10D AS a, 1e-5D AS b, 0.1D AS c, -0D AS d, 100D AS e, 1.0E7D AS f, 123456789.123D AS g, 3.4028235E38F AS h, 0.1F AS i, CAST(1 AS DECIMAL(38,10)) AS j, 1e-7BD AS k"],
+    "doubles": ["SELECT 1e10D AS a, 1e-5D AS b, 0.1D AS c, -0D AS d, 100D AS e, 1.0E7D AS f, 123456789.123D AS g, 3.4028234E38F AS h, 0.1F AS i, CAST(1 AS DECIMAL(38,10)) AS j, 1e-7BD AS k"],
     "times": ["SELECT TIMESTAMP'2024-01-15 10:20:30' AS a, TIMESTAMP'2024-01-15 10:20:30.123456' AS b, TIMESTAMP'2024-01-15 10:20:30.100' AS c, TIMESTAMP'0001-01-01 00:00:00' AS d, TIMESTAMP'1969-12-31 23:59:59.999999' AS e, DATE'0001-01-01' AS f, TIMESTAMP'9999-12-31 23:59:59' + INTERVAL 1 DAY AS g"],
     "intervals": ["SELECT INTERVAL '1-2' YEAR TO MONTH AS a, INTERVAL 1 DAY AS b, INTERVAL -90 MINUTES AS c, INTERVAL 1 MONTH AS e, array(INTERVAL 1 HOUR) AS f, INTERVAL '3 01:02:03.5' DAY TO SECOND AS g"],
 }
@@ -40,7 +40,7 @@ def variants(name):
 
 def child():
     """Runs every case; what the sink prints goes to standard output, after a line that names the case."""
-    from spark_oracle import error, session
+    from spark_oracle import refusal, session
 
     spark = session()
     out = spark._jvm.java.lang.System.out
@@ -59,7 +59,7 @@ def child():
                 frame = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(f"{root}/in")
                 frame.writeStream.format("console").options(**options).trigger(availableNow=True).start().awaitTermination()
             except Exception as failed:
-                out.println(MARK + json.dumps(error(failed)))
+                out.println(MARK + json.dumps(refusal(failed)))
     out.println(MARK + "null")
 
 
@@ -74,7 +74,7 @@ def main():
         if isinstance(head, list):
             cases.append({"table": head[0], "options": head[1], "text": printed})
         elif head:
-            cases[-1]["error"] = head
+            cases[-1].update(head)
     with open(f"{sys.argv[1]}/console.json", "w") as out:
         out.write('{"tables": ' + json.dumps(TABLES, ensure_ascii=False, indent=1) + ',\n"cases": [\n')
         out.write(",\n".join(json.dumps(c, ensure_ascii=False) for c in cases) + "\n]}\n")

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-from spark_oracle import ROOT_PLACEHOLDER, canon, error, session
+from spark_oracle import ROOT_PLACEHOLDER, canon, refusal, session
 
 DAY_MS = 86_400_000
 T0 = 1_700_000_000_000
@@ -34,7 +34,7 @@ SAME = files(("in/c.json", 1000), ("in/a.json", 1000), ("in/b.json", 1000), ("in
 SIZES = files(("in/a.json", 1000, '{"v":1}\n'), ("in/b.json", 2000, '{"v":2}\n' * 10), ("in/c.json", 3000, '{"v":3}\n'), ("in/d.json", 4000, '{"v":4}\n'), ("in/e.json", 5000, '{"v":5}\n' * 3))
 NESTED = files(("in/a.json", 1000), ("in/x/b.json", 2000), ("in/x/y/c.json", 3000), ("in/_hidden.json", 4000), ("in/.dot.json", 5000), ("in/_dir/d.json", 6000), ("in/e.txt", 7000))
 AGED = (files(("in/a.json", 0), ("in/b.json", -8 * DAY_MS)), files(("in/c.json", -6 * DAY_MS), ("in/d.json", -8 * DAY_MS), ("in/e.json", 1000)), files(("in/f.json", -7 * DAY_MS), ("in/g.json", 9 * DAY_MS)), files(("in/h.json", DAY_MS), ("in/i.json", 3 * DAY_MS)))
-PARTITIONED = files(("in/p=1/q=a/x.json", 1000), ("in/p=2/q=b%20c/x.json", 2000), ("in/p=__HIVE_DEFAULT_PARTITION__/q=/x.json", 3000), ("in/p=-3/q=%2F/x.json", 4000))
+PARTITIONED = files(("in/p=1/q=a/x.json", 1000), ("in/p=2/q=b%20c/x.json", 2000), ("in/p=__HIVE_DEFAULT_PARTITION__/q=__HIVE_DEFAULT_PARTITION__/x.json", 3000), ("in/p=-3/q=%2F/x.json", 4000))
 KINDS = files(("in/i=1/d=1.5/t=2024-01-01/s=2024-01-01 10%3A00%3A00/l=3000000000/x.json", 1000), ("in/i=02/d=2/t=2024-01-02/s=2024-01-02 10%3A00%3A00.5/l=1/x.json", 2000))
 
 CASES = [
@@ -66,6 +66,9 @@ CASES = [
     case("seen_file_changed", FIVE[:2], files(("in/e.json", 9000, '{"v":99}\n'), ("in/z.json", 9500))),
     case("default_max_age", *AGED),
     case("max_age_one_day", *AGED, options={"maxFileAge": "1 day"}),
+    case("max_age_1d", *AGED, options={"maxFileAge": "1d"}),
+    case("max_age_one_hour", *AGED, options={"maxFileAge": "1h", "maxFilesPerTrigger": "1"}),
+    case("max_age_plain_number", *AGED, options={"maxFileAge": "3600000"}),
     case("max_age_ms", *AGED, options={"maxFileAge": "86400000ms"}),
     case("max_age_latest_first_limit", *AGED, options={"maxFileAge": "1d", "latestFirst": "true", "maxFilesPerTrigger": "1"}),
     case("max_age_junk", FIVE, options={"maxFileAge": "soon"}),
@@ -93,6 +96,7 @@ CASES = [
     case("partition_first_in_schema", PARTITIONED, schema="p INT, v INT"),
     case("partition_string_type", PARTITIONED, schema="v INT, p STRING, q STRING"),
     case("partition_other_case", PARTITIONED, schema="v INT, P BIGINT, Q STRING"),
+    case("partition_empty_value", files(("in/p=/x.json", 1000)), schema="v INT, p STRING"),
     case("partition_bad_type", files(("in/p=1/x.json", 1000), ("in/p=abc/x.json", 2000)), schema="v INT, p INT"),
     case("partition_kinds", KINDS, schema="v INT, i INT, d DOUBLE, t DATE, s TIMESTAMP, l BIGINT"),
     case("partition_kinds_inferred", KINDS, schema="v INT"),
@@ -145,8 +149,7 @@ def answer(spark, question):
             try:
                 step_run(spark, root, question, rows)
             except Exception as failed:
-                cause = error(failed)
-                step["error"] = {k: v.replace(root, ROOT_PLACEHOLDER) if v else v for k, v in cause.items()}
+                step.update(json.loads(json.dumps(refusal(failed)).replace(root, ROOT_PLACEHOLDER)))
             step["batches"] = [{"batch": n, "files": f} for n, f in sorted(batches(root).items()) if n not in known]
             step["rows"] = rows
             step["files_left"] = sorted(os.path.relpath(f"{d}/{f}", root) for top in ("in", "archive") for d, _, names in os.walk(f"{root}/{top}") for f in names)

@@ -121,6 +121,7 @@ def checkpoints(spark, folder):
         "clean": [],
         "commit-missing": ["checkpoint/commits/11"],
         "commit-and-sink-log-missing": ["checkpoint/commits/11", "out/_spark_metadata/11"],
+        "offset-missing": ["checkpoint/commits/11", "checkpoint/offsets/11", "out/_spark_metadata/11"],
     }
     for name, deleted in cases.items():
         root = f"{tempfile.mkdtemp()}/case"

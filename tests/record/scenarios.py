@@ -6,16 +6,14 @@ scenario_tables.py and the format is described in the fixtures' README.
 """
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import scenario_tables
-from spark_oracle import canon, error, first_line, session
+from spark_oracle import canon, refusal, session
 
-WRAPPERS = ("STREAM_FAILED", "FOREACH_BATCH_USER_FUNCTION_ERROR")
 THREADS = 4  # queries at a time, each in a session of its own
 
 
@@ -55,17 +53,6 @@ def answer(spark, scenario):
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return record
-
-
-def refusal(exception):
-    """Spark's error; where a batch failed, also the `cause` that the query's error wraps."""
-    text = re.sub(r"\[id = \S+ runId = \S+\]", "[id = …, runId = …]", str(exception))
-    found = {"error": first_line(text), "condition": error(exception)["condition"]}
-    if found["condition"] == "STREAM_FAILED":
-        inner = [m for m in re.findall(r"\[([A-Z][A-Z0-9_.]+)\] ([^\n]*)", text) if m[0] not in WRAPPERS]
-        if inner:
-            found["cause"] = {"condition": inner[0][0], "message": first_line(inner[0][1])}
-    return found
 
 
 def write_files(folder, files):

@@ -4,9 +4,11 @@ import decimal
 import logging
 import math
 import os
+import re
 import sys
 
 ROOT_PLACEHOLDER = "@ROOT@"
+WRAPPERS = ("STREAM_FAILED", "FOREACH_BATCH_USER_FUNCTION_ERROR")
 
 
 def session(**conf):
@@ -85,3 +87,14 @@ def error(exception):
 def first_line(text):
     """The first line of an error's text, shortened."""
     return text.strip().split("\n")[0][:300]
+
+
+def refusal(exception):
+    """Spark's error; where a batch failed, also the `cause` that the query's error wraps."""
+    text = re.sub(r"\[id = \S+ runId = \S+\]", "[id = …, runId = …]", str(exception))
+    found = {"error": first_line(text), "condition": error(exception)["condition"]}
+    if found["condition"] == "STREAM_FAILED":
+        inner = [m for m in re.findall(r"\[([A-Z][A-Z0-9_.]+)\] ([^\n]*)", text) if m[0] not in WRAPPERS]
+        if inner:
+            found["cause"] = {"condition": inner[0][0], "message": first_line(inner[0][1])}
+    return found
