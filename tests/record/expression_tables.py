@@ -55,8 +55,18 @@ def lines(group, text, source=None):
     return [(group, line.strip(), source) for line in text.strip("\n").split("\n") if line.strip()]
 
 
+# Texts whose value depends on the day: these answers are not recorded.
+TODAY = ("CAST('now' ", "CAST('today' ", "CAST('10:20:30' ", "CAST('T10:20' ")
+
+
 def questions():
     """Every question, in the order of the file."""
+    for group, sql, source in stable_questions():
+        yield "unstable/now" if sql.startswith(TODAY) or sql.startswith(tuple(f"TRY_{t}" for t in TODAY)) else group, sql, source
+
+
+def stable_questions():
+    """The questions of every part."""
     yield from operators()
     yield from literals()
     yield from casts()
@@ -560,7 +570,6 @@ DATE'0001-01-01'
 DATE'-0001-01-01'
 DATE'+10000-01-01'
 DATE'epoch'
-DATE'now'
 DATE''
 TIMESTAMP'2024-01-15 10:20:30'
 TIMESTAMP'2024-01-15 10:20:30.123456'
@@ -574,7 +583,6 @@ TIMESTAMP'2024-01'
 TIMESTAMP'2024-01-15 10:20'
 TIMESTAMP'2024-01-15 10'
 TIMESTAMP'2024-01-15 25:00:00'
-TIMESTAMP'10:20:30'
 TIMESTAMP'garbage'
 TIMESTAMP_LTZ'2024-01-15 10:20:30'
 TIMESTAMP_NTZ'2024-01-15 10:20:30'

@@ -861,6 +861,8 @@ window(ts, '10 minutes').start
 window(ts, '1 hour', '1 hour', '15 minutes').end
 unix_timestamp(s, 'yyyy-MM-dd')
 date_part('SECONDS', ts)
+datepart('SECONDS', ts)
+datepart('week', dt)
 date_part('MINUTE', ntz)
 date_part(s, ts)
 extract(YEAR FROM s)

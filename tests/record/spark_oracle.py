@@ -92,7 +92,10 @@ def first_line(text):
 def refusal(exception):
     """Spark's error; where a batch failed, also the `cause` that the query's error wraps."""
     text = re.sub(r"\[id = \S+ runId = \S+\]", "[id = …, runId = …]", str(exception))
-    found = {"error": first_line(text), "condition": error(exception)["condition"]}
+    cause = error(exception)
+    if hasattr(exception, "java_exception"):
+        text = cause["message"]
+    found = {"error": first_line(text), "condition": cause["condition"]}
     if found["condition"] == "STREAM_FAILED":
         inner = [m for m in re.findall(r"\[([A-Z][A-Z0-9_.]+)\] ([^\n]*)", text) if m[0] not in WRAPPERS]
         if inner:
