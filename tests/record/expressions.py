@@ -3,6 +3,7 @@
 Writes OUTPUT_DIR/expressions.jsonl, t.json and t.parquet (the input table). With GROUPs, records only these and keeps
 the other lines of the existing file. The questions are in expression_tables.py; the format is in the fixtures' README.
 """
+
 import decimal
 import json
 import os
@@ -60,7 +61,11 @@ def collect(frame, types):
         except (OverflowError, ValueError, TypeError):  # the years 0 and 10000; a map with arrays as keys
             foreign = ["date" in t or "timestamp" in t or "map<" in t for t in types]
     aliases = [f"c{n}" for n in range(len(types))]
-    rows = frame.toDF(*aliases).selectExpr(*(f"CAST({a} AS STRING)" if f else a for a, f in zip(aliases, foreign))).collect()
+    rows = (
+        frame.toDF(*aliases)
+        .selectExpr(*(f"CAST({a} AS STRING)" if f else a for a, f in zip(aliases, foreign)))
+        .collect()
+    )
     return [[from_text(v, t) if f else canon(at_scale(v, t)) for v, t, f in zip(row, types, foreign)] for row in rows]
 
 

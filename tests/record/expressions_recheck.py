@@ -3,6 +3,7 @@
 The answers were recorded over a local relation, which Spark interprets. Here many expressions at a time go over t.parquet, as
 compiled code. Prints what differs; the fixtures' README names the differences that are known.
 """
+
 import json
 import sys
 
@@ -36,8 +37,16 @@ def differences(spark, records):
 def main():
     spark = session()
     spark.read.parquet(f"{sys.argv[1]}/t.parquet").createOrReplaceTempView("t")
-    records = [r for r in map(json.loads, open(f"{sys.argv[1]}/expressions.jsonl")) if r["from"] == "t" and "rows" in r and "name" in r]
-    records = [r for r in records if len(r["rows"]) == 9 and r["group"] != "name" and not any(word in r["sql"] for word in SEVERAL_ROWS)]
+    records = [
+        r
+        for r in map(json.loads, open(f"{sys.argv[1]}/expressions.jsonl"))
+        if r["from"] == "t" and "rows" in r and "name" in r
+    ]
+    records = [
+        r
+        for r in records
+        if len(r["rows"]) == 9 and r["group"] != "name" and not any(word in r["sql"] for word in SEVERAL_ROWS)
+    ]
     found = [line for n in range(0, len(records), AT_A_TIME) for line in differences(spark, records[n : n + AT_A_TIME])]
     print("\n".join(found))
     print(f"{len(records)} asked again, {len(found)} values differ")

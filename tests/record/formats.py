@@ -3,6 +3,7 @@
 Writes OUTPUT_DIR/formats_read.jsonl (a file's text under a schema and options → rows) and formats_write.jsonl (a SELECT over
 `t` → the file's text). The cases are in format_tables.py.
 """
+
 import base64
 import gzip
 import json
@@ -57,7 +58,10 @@ def write_answer(spark, case):
 def main():
     folder, spark = sys.argv[1], session()
     spark.sql(expression_tables.TABLE).createOrReplaceTempView("t")
-    for name, cases, answer in [("read", format_tables.reads(), read_answer), ("write", format_tables.writes(), write_answer)]:
+    for name, cases, answer in [
+        ("read", format_tables.reads(), read_answer),
+        ("write", format_tables.writes(), write_answer),
+    ]:
         with open(f"{folder}/formats_{name}.jsonl", "w") as out, ThreadPoolExecutor(3) as pool:
             records = list(pool.map(lambda case: answer(spark, case), cases))
             out.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)

@@ -4,6 +4,7 @@ sinks: output folders of the file sink with their `_spark_metadata`; checkpoints
 how Spark itself went on from there; rates: checkpoints of the rate sources. Paths inside Spark's logs are absolute: they
 are stored with @ROOT@ in place of the folder that the test substitutes. Checksum files (.crc) are left out.
 """
+
 import json
 import os
 import shutil
@@ -44,7 +45,11 @@ def run(spark, root, sink="parquet", options=(), partition_by=None, source="json
 
 def read_back(spark, root, sink="parquet"):
     """What Spark reads from the output folder."""
-    frame = spark.read.format(sink).load(f"{root}/out") if sink == "parquet" else spark.read.schema("id BIGINT, w INT, k STRING").format(sink).load(f"{root}/out")
+    frame = (
+        spark.read.format(sink).load(f"{root}/out")
+        if sink == "parquet"
+        else spark.read.schema("id BIGINT, w INT, k STRING").format(sink).load(f"{root}/out")
+    )
     rows = [canon(row) for row in frame.orderBy("id").collect()]
     return {"schema": frame.schema.simpleString(), "count": len(rows), "rows": rows}
 
@@ -58,7 +63,7 @@ def store(root, target):
                 continue
             source, place = f"{folder}/{name}", f"{target}/{os.path.relpath(folder, root)}/{name}"
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            if any(part in TEXT_LOGS for part in source[len(root):].split("/")):
+            if any(part in TEXT_LOGS for part in source[len(root) :].split("/")):
                 with open(source) as text, open(place, "w") as out:
                     out.write(text.read().replace(root, ROOT_PLACEHOLDER))
             else:
@@ -67,7 +72,9 @@ def store(root, target):
 
 def listing(folder):
     """The names below a folder that are not checksums, sorted."""
-    found = [os.path.relpath(f"{d}/{f}", folder) for d, _, files in os.walk(folder) for f in files if not f.endswith(".crc")]
+    found = [
+        os.path.relpath(f"{d}/{f}", folder) for d, _, files in os.walk(folder) for f in files if not f.endswith(".crc")
+    ]
     return sorted(found)
 
 
@@ -84,7 +91,11 @@ def save(path, value):
     """Writes a JSON document, one key a line at the top."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w") as out:
-        out.write("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items()) + "\n}\n")
+        out.write(
+            "{\n"
+            + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items())
+            + "\n}\n"
+        )
 
 
 def sinks(spark, folder):
@@ -103,7 +114,16 @@ def sinks(spark, folder):
         shutil.rmtree(f"{root}/input")
         shutil.rmtree(f"{root}/checkpoint")
         store(root, f"{folder}/sinks/{name}")
-        save(f"{folder}/sinks/{name}/expected.json", {"format": sink, "partition_by": partition_by, "orphan": orphan, "log_entries": logs_entries(root), **expected})
+        save(
+            f"{folder}/sinks/{name}/expected.json",
+            {
+                "format": sink,
+                "partition_by": partition_by,
+                "orphan": orphan,
+                "log_entries": logs_entries(root),
+                **expected,
+            },
+        )
 
 
 def logs_entries(root):
@@ -138,38 +158,76 @@ def checkpoints(spark, folder):
         store(root, f"{folder}/checkpoints/{name}")
         before = read_back(spark, root)
         run(spark, root)
-        save(f"{folder}/checkpoints/{name}/expected.json", {
-            "query": "SELECT id, k, v + 1 AS w FROM input WHERE v >= 0", "schema": EVENTS, "source": "json, maxFilesPerTrigger 1", "sink": "parquet",
-            "modified_ms": {f"{n:04d}.json": int((1e9 + n) * 1000) for n in range(15)}, "processed_files": 12, "deleted": deleted,
-            "rows_before": before["rows"], "rows_after": read_back(spark, root)["rows"], "logs_after": logs(root)})
+        save(
+            f"{folder}/checkpoints/{name}/expected.json",
+            {
+                "query": "SELECT id, k, v + 1 AS w FROM input WHERE v >= 0",
+                "schema": EVENTS,
+                "source": "json, maxFilesPerTrigger 1",
+                "sink": "parquet",
+                "modified_ms": {f"{n:04d}.json": int((1e9 + n) * 1000) for n in range(15)},
+                "processed_files": 12,
+                "deleted": deleted,
+                "rows_before": before["rows"],
+                "rows_after": read_back(spark, root)["rows"],
+                "logs_after": logs(root),
+            },
+        )
 
 
 def rates(spark, folder):
     """Checkpoints of the rate sources with a parquet sink, and Spark's next batch."""
     root = f"{tempfile.mkdtemp()}/case"
     options = {"rowsPerBatch": 5, "numPartitions": 2, "startTimestamp": 1000, "advanceMillisPerBatch": 250}
-    step = lambda: spark.readStream.format("rate-micro-batch").options(**options).load().writeStream.format("parquet").option("checkpointLocation", f"{root}/checkpoint").trigger(availableNow=True).start(f"{root}/out").awaitTermination()
+    step = (
+        lambda: spark.readStream.format("rate-micro-batch")
+        .options(**options)
+        .load()
+        .writeStream.format("parquet")
+        .option("checkpointLocation", f"{root}/checkpoint")
+        .trigger(availableNow=True)
+        .start(f"{root}/out")
+        .awaitTermination()
+    )
     read = lambda: [canon(row) for row in spark.read.parquet(f"{root}/out").orderBy("value").collect()]
     for _ in range(3):
         step()
     store(root, f"{folder}/checkpoints/rate-micro-batch")
     before = read()
     step()
-    save(f"{folder}/checkpoints/rate-micro-batch/expected.json", {"options": options, "rows_before": before, "rows_after": read(), "logs_after": logs(root)})
+    save(
+        f"{folder}/checkpoints/rate-micro-batch/expected.json",
+        {"options": options, "rows_before": before, "rows_after": read(), "logs_after": logs(root)},
+    )
 
     root = f"{tempfile.mkdtemp()}/case"
     source = spark.readStream.format("rate").option("rowsPerSecond", 4).option("numPartitions", 2).load()
-    start = lambda: source.writeStream.format("parquet").option("checkpointLocation", f"{root}/checkpoint").trigger(processingTime="1 second").start(f"{root}/out")
+    start = (
+        lambda: source.writeStream.format("parquet")
+        .option("checkpointLocation", f"{root}/checkpoint")
+        .trigger(processingTime="1 second")
+        .start(f"{root}/out")
+    )
+
     def batches(count):
         query = start()
         while len([p for p in query.recentProgress if p["numInputRows"]]) < count:
             query.awaitTermination(0.2)
         query.stop()
+
     batches(2)
     store(root, f"{folder}/checkpoints/rate")
     before = read()
     batches(1)
-    save(f"{folder}/checkpoints/rate/expected.json", {"options": {"rowsPerSecond": 4, "numPartitions": 2}, "rows_before": before, "rows_after": read(), "logs_after": logs(root)})
+    save(
+        f"{folder}/checkpoints/rate/expected.json",
+        {
+            "options": {"rowsPerSecond": 4, "numPartitions": 2},
+            "rows_before": before,
+            "rows_after": read(),
+            "logs_after": logs(root),
+        },
+    )
 
 
 PARTS = {"sinks": sinks, "checkpoints": checkpoints, "rates": rates}

@@ -3,6 +3,7 @@
 Writes OUTPUT_DIR/progress.jsonl (every event of queries over each source and sink, as Spark's JSON), rate.json and
 rate_micro_batch.json (what the rate sources give in each batch).
 """
+
 import json
 import os
 import sys
@@ -18,16 +19,37 @@ def listener(events):
 
     class Keep(StreamingQueryListener):
         def onQueryStarted(self, event):
-            events.append({"event": "started", "id": str(event.id), "runId": str(event.runId), "name": event.name, "timestamp": event.timestamp, "jobTags": sorted(getattr(event, "jobTags", []))})
+            events.append(
+                {
+                    "event": "started",
+                    "id": str(event.id),
+                    "runId": str(event.runId),
+                    "name": event.name,
+                    "timestamp": event.timestamp,
+                    "jobTags": sorted(getattr(event, "jobTags", [])),
+                }
+            )
 
         def onQueryProgress(self, event):
-            events.append({"event": "progress", "id": str(event.progress.id), "progress": json.loads(event.progress.json)})
+            events.append(
+                {"event": "progress", "id": str(event.progress.id), "progress": json.loads(event.progress.json)}
+            )
 
         def onQueryIdle(self, event):
-            events.append({"event": "idle", "id": str(event.id), "runId": str(event.runId), "timestamp": event.timestamp})
+            events.append(
+                {"event": "idle", "id": str(event.id), "runId": str(event.runId), "timestamp": event.timestamp}
+            )
 
         def onQueryTerminated(self, event):
-            events.append({"event": "terminated", "id": str(event.id), "runId": str(event.runId), "exception": (event.exception or "")[:600] or None, "errorClassOnException": event.errorClassOnException})
+            events.append(
+                {
+                    "event": "terminated",
+                    "id": str(event.id),
+                    "runId": str(event.runId),
+                    "exception": (event.exception or "")[:600] or None,
+                    "errorClassOnException": event.errorClassOnException,
+                }
+            )
 
     return Keep()
 
@@ -38,13 +60,18 @@ def input_files(root):
     for n in range(3):
         path = f"{root}/in/{n}.json"
         with open(path, "w") as out:
-            out.writelines(json.dumps({"id": i, "k": "ab"[i % 2], "ts": f"2024-01-01T00:{10 * n:02d}:0{i}Z"}) + "\n" for i in range(n + 1))
+            out.writelines(
+                json.dumps({"id": i, "k": "ab"[i % 2], "ts": f"2024-01-01T00:{10 * n:02d}:0{i}Z"}) + "\n"
+                for i in range(n + 1)
+            )
         os.utime(path, (1e9 + n, 1e9 + n))
 
 
 def file(spark, root):
     """The stream of the input files, one a batch."""
-    return spark.readStream.schema("id BIGINT, k STRING, ts TIMESTAMP").option("maxFilesPerTrigger", 1).json(f"{root}/in")
+    return (
+        spark.readStream.schema("id BIGINT, k STRING, ts TIMESTAMP").option("maxFilesPerTrigger", 1).json(f"{root}/in")
+    )
 
 
 def rate_stream(spark, kind="rate", option="rowsPerSecond"):
@@ -54,21 +81,42 @@ def rate_stream(spark, kind="rate", option="rowsPerSecond"):
 
 # name → (the query's writer, seconds to let it run; None: AvailableNow, to its end)
 QUERIES = {
-    "file to parquet": (lambda s, r: file(s, r).where("id > 0").writeStream.format("parquet").option("path", f"{r}/out"), None),
+    "file to parquet": (
+        lambda s, r: file(s, r).where("id > 0").writeStream.format("parquet").option("path", f"{r}/out"),
+        None,
+    ),
     "file to console": (lambda s, r: file(s, r).writeStream.format("console"), None),
     "file to memory": (lambda s, r: file(s, r).writeStream.format("memory").queryName("kept"), None),
     "file to noop": (lambda s, r: file(s, r).writeStream.format("noop").queryName("named"), None),
     "file to foreachBatch": (lambda s, r: file(s, r).writeStream.foreachBatch(lambda b, n: b.count()), None),
     "file to noop, no row passes": (lambda s, r: file(s, r).where("id > 99").writeStream.format("noop"), None),
-    "file with watermark to noop": (lambda s, r: file(s, r).withWatermark("ts", "1 minute").writeStream.format("noop"), None),
-    "file with watermark, counted, to noop": (lambda s, r: file(s, r).withWatermark("ts", "1 minute").groupBy("ts").count().writeStream.format("noop"), None),
-    "file, counted, to noop": (lambda s, r: file(s, r).groupBy("k").count().writeStream.format("noop").outputMode("update"), None),
+    "file with watermark to noop": (
+        lambda s, r: file(s, r).withWatermark("ts", "1 minute").writeStream.format("noop"),
+        None,
+    ),
+    "file with watermark, counted, to noop": (
+        lambda s, r: file(s, r).withWatermark("ts", "1 minute").groupBy("ts").count().writeStream.format("noop"),
+        None,
+    ),
+    "file, counted, to noop": (
+        lambda s, r: file(s, r).groupBy("k").count().writeStream.format("noop").outputMode("update"),
+        None,
+    ),
     "two files to noop": (lambda s, r: file(s, r).union(file(s, r).where("id < 9")).writeStream.format("noop"), None),
-    "failing file to noop": (lambda s, r: file(s, r).selectExpr("CAST(k AS INT) AS x").writeStream.format("noop"), None),
+    "failing file to noop": (
+        lambda s, r: file(s, r).selectExpr("CAST(k AS INT) AS x").writeStream.format("noop"),
+        None,
+    ),
     "rate to noop": (lambda s, r: rate_stream(s).writeStream.format("noop"), 4),
     "rate to console": (lambda s, r: rate_stream(s).writeStream.format("console"), 3),
-    "rate-micro-batch to noop": (lambda s, r: rate_stream(s, "rate-micro-batch", "rowsPerBatch").writeStream.format("noop"), None),
-    "rate-micro-batch to memory": (lambda s, r: rate_stream(s, "rate-micro-batch", "rowsPerBatch").writeStream.format("memory").queryName("micro"), 3),
+    "rate-micro-batch to noop": (
+        lambda s, r: rate_stream(s, "rate-micro-batch", "rowsPerBatch").writeStream.format("noop"),
+        None,
+    ),
+    "rate-micro-batch to memory": (
+        lambda s, r: rate_stream(s, "rate-micro-batch", "rowsPerBatch").writeStream.format("memory").queryName("micro"),
+        3,
+    ),
     "idle file to noop": (lambda s, r: file(s, r).writeStream.format("noop"), 14),
 }
 
@@ -96,7 +144,9 @@ def run(writer, root, seconds, explicit_checkpoint):
     if explicit_checkpoint:
         writer = writer.option("checkpointLocation", f"{root}/checkpoint")
     try:
-        query = (writer.trigger(availableNow=True) if seconds is None else writer.trigger(processingTime="1 second")).start()
+        query = (
+            writer.trigger(availableNow=True) if seconds is None else writer.trigger(processingTime="1 second")
+        ).start()
         query.awaitTermination(seconds)
         status = query.status
         query.stop()
@@ -108,26 +158,81 @@ def run(writer, root, seconds, explicit_checkpoint):
 def rate(spark, folder):
     """Values of the rate source by second, with and without a ramp, and of rate-micro-batch by batch."""
     cases = []
-    for options in [{"rowsPerSecond": 10}, {"rowsPerSecond": 10, "rampUpTime": "5s"}, {"rowsPerSecond": 7, "rampUpTime": "3s", "numPartitions": 3}, {"rowsPerSecond": 1000, "rampUpTime": "1s"}, {"rowsPerSecond": 3, "rampUpTime": "10s", "numPartitions": 1}, {"rowsPerSecond": 2, "rampUpTime": "4s"}]:
+    for options in [
+        {"rowsPerSecond": 10},
+        {"rowsPerSecond": 10, "rampUpTime": "5s"},
+        {"rowsPerSecond": 7, "rampUpTime": "3s", "numPartitions": 3},
+        {"rowsPerSecond": 1000, "rampUpTime": "1s"},
+        {"rowsPerSecond": 3, "rampUpTime": "10s", "numPartitions": 1},
+        {"rowsPerSecond": 2, "rampUpTime": "4s"},
+    ]:
         root, batches = tempfile.mkdtemp(), []
+
         def keep(frame, number):
-            found = frame.selectExpr("count(*) n", "min(value) lo", "max(value) hi", "unix_micros(min(timestamp)) t0", "unix_micros(max(timestamp)) t1").collect()[0]
-            few = [[r.value, r.us] for r in frame.selectExpr("value", "unix_micros(timestamp) us").orderBy("value").limit(20).collect()]
-            batches.append({"batch": number, "count": found.n, "first_value": found.lo, "last_value": found.hi, "first_us": found.t0, "last_us": found.t1, "first_rows": few, "partitions": frame.rdd.getNumPartitions()})
-        query = spark.readStream.format("rate").options(**options).load().writeStream.foreachBatch(keep).option("checkpointLocation", root).trigger(processingTime="1 second").start()
+            found = frame.selectExpr(
+                "count(*) n",
+                "min(value) lo",
+                "max(value) hi",
+                "unix_micros(min(timestamp)) t0",
+                "unix_micros(max(timestamp)) t1",
+            ).collect()[0]
+            few = [
+                [r.value, r.us]
+                for r in frame.selectExpr("value", "unix_micros(timestamp) us").orderBy("value").limit(20).collect()
+            ]
+            batches.append(
+                {
+                    "batch": number,
+                    "count": found.n,
+                    "first_value": found.lo,
+                    "last_value": found.hi,
+                    "first_us": found.t0,
+                    "last_us": found.t1,
+                    "first_rows": few,
+                    "partitions": frame.rdd.getNumPartitions(),
+                }
+            )
+
+        query = (
+            spark.readStream.format("rate")
+            .options(**options)
+            .load()
+            .writeStream.foreachBatch(keep)
+            .option("checkpointLocation", root)
+            .trigger(processingTime="1 second")
+            .start()
+        )
         query.awaitTermination(9)
         query.stop()
         start = int(open(f"{root}/sources/0/0").read().split("\n")[1])
-        seconds = {p["batchId"]: [p["sources"][0]["startOffset"], p["sources"][0]["endOffset"]] for p in map(lambda p: json.loads(p.json), query.recentProgress)}
+        seconds = {
+            p["batchId"]: [p["sources"][0]["startOffset"], p["sources"][0]["endOffset"]]
+            for p in map(lambda p: json.loads(p.json), query.recentProgress)
+        }
         for batch in batches:
             batch["seconds"] = seconds.get(batch["batch"])
             for key in ("first_us", "last_us"):
                 batch[key] = None if batch[key] is None else batch[key] - start * 1000
             batch["first_rows"] = [[v, us - start * 1000] for v, us in batch["first_rows"]]
         cases.append({"options": options, "batches": batches})
-    for options in [{"rowsPerSecond": 0}, {"rowsPerSecond": -1}, {"rampUpTime": "-1s"}, {"numPartitions": 0}, {"rowsPerSecond": "x"}, {"rampUpTime": "x"}, {"rowsPerSecond": 9223372036854775807, "rampUpTime": "5s"}]:
+    for options in [
+        {"rowsPerSecond": 0},
+        {"rowsPerSecond": -1},
+        {"rampUpTime": "-1s"},
+        {"numPartitions": 0},
+        {"rowsPerSecond": "x"},
+        {"rampUpTime": "x"},
+        {"rowsPerSecond": 9223372036854775807, "rampUpTime": "5s"},
+    ]:
         try:
-            query = spark.readStream.format("rate").options(**options).load().writeStream.format("noop").trigger(processingTime="1 second").start()
+            query = (
+                spark.readStream.format("rate")
+                .options(**options)
+                .load()
+                .writeStream.format("noop")
+                .trigger(processingTime="1 second")
+                .start()
+            )
             query.awaitTermination(2.5)
             query.stop()
             cases.append({"options": options, "batches": "starts"})
@@ -136,14 +241,43 @@ def rate(spark, folder):
     write(f"{folder}/rate.json", cases)
 
     cases = []
-    for options in [{"rowsPerBatch": 5}, {"rowsPerBatch": 10, "numPartitions": 3, "startTimestamp": 1000, "advanceMillisPerBatch": 250}, {"rowsPerBatch": 2, "numPartitions": 4}, {"rowsPerBatch": 7, "numPartitions": 1, "advanceMillisPerBatch": 0}, {}, {"rowsPerBatch": 0}, {"rowsPerBatch": 1, "numPartitions": 0}, {"rowsPerBatch": 1, "advanceMillisPerBatch": -1}, {"rowsPerBatch": 1, "startTimestamp": -1}]:
+    for options in [
+        {"rowsPerBatch": 5},
+        {"rowsPerBatch": 10, "numPartitions": 3, "startTimestamp": 1000, "advanceMillisPerBatch": 250},
+        {"rowsPerBatch": 2, "numPartitions": 4},
+        {"rowsPerBatch": 7, "numPartitions": 1, "advanceMillisPerBatch": 0},
+        {},
+        {"rowsPerBatch": 0},
+        {"rowsPerBatch": 1, "numPartitions": 0},
+        {"rowsPerBatch": 1, "advanceMillisPerBatch": -1},
+        {"rowsPerBatch": 1, "startTimestamp": -1},
+    ]:
         root, batches = tempfile.mkdtemp(), []
-        keep = lambda frame, number: batches.append({"batch": number, "partitions": [[[r.value, canon(r.timestamp)] for r in part] for part in frame.rdd.glom().collect()]})
+        keep = lambda frame, number: batches.append(
+            {
+                "batch": number,
+                "partitions": [[[r.value, canon(r.timestamp)] for r in part] for part in frame.rdd.glom().collect()],
+            }
+        )
         try:
             for _ in range(3):
-                query = spark.readStream.format("rate-micro-batch").options(**options).load().writeStream.foreachBatch(keep).option("checkpointLocation", root).trigger(availableNow=True).start()
+                query = (
+                    spark.readStream.format("rate-micro-batch")
+                    .options(**options)
+                    .load()
+                    .writeStream.foreachBatch(keep)
+                    .option("checkpointLocation", root)
+                    .trigger(availableNow=True)
+                    .start()
+                )
                 query.awaitTermination()
-            logs = {f"{d}/{n}": open(f"{root}/{d}/{n}").read().split("\n")[-1] for d in ("offsets", "sources/0") if os.path.exists(f"{root}/{d}") for n in sorted(os.listdir(f"{root}/{d}")) if not n.startswith(".")}
+            logs = {
+                f"{d}/{n}": open(f"{root}/{d}/{n}").read().split("\n")[-1]
+                for d in ("offsets", "sources/0")
+                if os.path.exists(f"{root}/{d}")
+                for n in sorted(os.listdir(f"{root}/{d}"))
+                if not n.startswith(".")
+            }
             cases.append({"options": options, "batches": batches, "logs_last_line": logs})
         except Exception as failed:
             cases.append({"options": options, "error": error(failed)})

@@ -4,6 +4,7 @@ Writes OUTPUT_DIR/stateless.jsonl (answered) and OUTPUT_DIR/refused.jsonl (Spark
 is one SQL text over streams whose micro-batches are given, one JSON-lines file a batch; the queries are in
 scenario_tables.py and the format is described in the fixtures' README.
 """
+
 import json
 import os
 import shutil
@@ -39,7 +40,9 @@ def answer(spark, scenario):
             frame.writeStream.outputMode(scenario["mode"])
             .option("checkpointLocation", f"{work}/checkpoint")
             .trigger(availableNow=True)
-            .foreachBatch(lambda rows, batch: batches.append({"batch": batch, "rows": [canon(r) for r in rows.collect()]}))
+            .foreachBatch(
+                lambda rows, batch: batches.append({"batch": batch, "rows": [canon(r) for r in rows.collect()]})
+            )
             .start()
         )
         query.awaitTermination()
@@ -78,7 +81,12 @@ def main():
         with ThreadPoolExecutor(THREADS) as pool:
             for record in pool.map(lambda s: answer(spark, s), asked):
                 fresh[record["name"]] = record
-                print(file, record["name"], record.get("error") or f"{sum(len(b['rows']) for b in record['expect'])} rows", flush=True)
+                print(
+                    file,
+                    record["name"],
+                    record.get("error") or f"{sum(len(b['rows']) for b in record['expect'])} rows",
+                    flush=True,
+                )
         with open(path, "w") as out:
             for record in (fresh.get(s["name"]) or old[s["name"]] for s in scenarios()):
                 out.write(json.dumps(record, ensure_ascii=False) + "\n")

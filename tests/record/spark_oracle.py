@@ -1,4 +1,5 @@
 """What every recorder shares: one small Spark session, canonical JSON for its values, and its errors as data."""
+
 import datetime
 import decimal
 import logging
