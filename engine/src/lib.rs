@@ -33,3 +33,6 @@ pub mod trigger;
 
 pub use error::{Error, ErrorKind, Result};
 pub use millstream_state as state;
+
+#[cfg(test)]
+mod tests;
