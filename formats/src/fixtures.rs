@@ -119,3 +119,50 @@ pub(crate) fn compare(case: &Case, what: &str, ours: &[Value], sparks: &[Value],
         }
     }
 }
+
+/// The rows that Spark wrote, as Arrow; nothing where the fixture has no rows or a type that JSON cannot bring here.
+pub(crate) fn written_batch(case: &Case) -> Result<Option<RecordBatch>> {
+    let Some(name) = case.text("schema").filter(|_| case.json.get("rows").is_some()) else { return Ok(None) };
+    let Ok(schema) = crate::ddl::parse_schema(&quoted_names(name)) else { return Ok(None) };
+    let mut text = Vec::new();
+    for row in case.list("rows") {
+        let mut row = row.clone();
+        for field in schema.fields() {
+            respell(&mut row[field.name().as_str()], field.data_type());
+        }
+        text.extend_from_slice(row.to_string().as_bytes());
+        text.push(b'\n');
+    }
+    let Ok(mut decoder) = crate::json::JsonDecoder::new(&schema, crate::json::JsonOptions::default()) else {
+        return Ok(None);
+    };
+    Ok(decoder.decode_lines(&text)?.pop())
+}
+
+/// Spark prints names in a type without quoting them.
+fn quoted_names(simple: &str) -> String {
+    simple.replace("struct<a,b:int,q\"r:int, s :int>", "struct<`a,b`:int,`q\"r`:int,` s `:int>")
+}
+
+/// From the fixtures' spelling to what the decoder reads.
+fn respell(value: &mut Value, data_type: &arrow::datatypes::DataType) {
+    use arrow::datatypes::{DataType, TimeUnit};
+    match (data_type, &value) {
+        (DataType::Binary, Value::String(hex)) => {
+            let byte = |i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex");
+            let bytes: Vec<u8> = (0..hex.len() / 2).map(byte).collect();
+            let mut text = Vec::new();
+            crate::base64::encode(&bytes, &mut text);
+            *value = Value::String(String::from_utf8(text).expect("Base64 is ASCII"));
+        }
+        (DataType::Timestamp(_, None), Value::String(text)) => {
+            *value = Value::String(text.trim_end_matches('Z').to_owned())
+        }
+        (DataType::Duration(TimeUnit::Microsecond), Value::Number(us)) => {
+            let mut text = Vec::new();
+            crate::interval::write_day_time(us.as_i64().expect("microseconds"), &mut text);
+            *value = Value::String(String::from_utf8(text).expect("ASCII"));
+        }
+        _ => {}
+    }
+}

@@ -18,6 +18,7 @@ pub use arrays::{
     cast_date_to_string, cast_string_to_date, cast_string_to_timestamp, cast_string_to_timestamp_ntz,
     cast_timestamp_to_string,
 };
+pub use cast::{parse_date, parse_timestamp, parse_timestamp_ntz};
 pub use pattern::DateTimeFormat;
 pub(crate) use zone::OffsetCache;
 pub use zone::Zone;

@@ -5,6 +5,7 @@
 //!
 //! * [`ddl`]: `a INT, b STRUCT<x: STRING>` to a schema and back.
 //! * [`json`]: lines, files and columns of JSON; inference; Spark's writer and the console's.
+//! * [`csv`], [`text`]: the same for CSV, and lines of text.
 //! * [`java_time`]: date and time patterns, casts between strings and timestamps, time zones.
 //! * [`options`]: option maps from which each reader takes what it knows.
 //! * [`number`], [`types`]: how Java prints numbers; how Spark's types are spelled in Arrow.
@@ -15,6 +16,7 @@
 
 mod base64;
 mod builder;
+pub mod csv;
 pub mod ddl;
 mod error;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub mod json;
 mod lines;
 pub mod number;
 pub mod options;
+pub mod text;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Position, Result};

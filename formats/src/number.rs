@@ -14,6 +14,10 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) {
     }
     // ryu gives the shortest digits; where the point goes is decided here.
     let mut buffer = ryu::Buffer::new();
+    // The smallest numbers have one digit that says it all; Java wants the best two.
+    if value.abs() < 1e-322 {
+        return java_notation(&format!("{value:.1e}"), out);
+    }
     java_notation(buffer.format_finite(value), out);
 }
 
@@ -26,6 +30,9 @@ pub fn write_f32(value: f32, out: &mut Vec<u8>) {
         return out.extend_from_slice(if value.is_sign_negative() { b"-0.0" } else { b"0.0" });
     }
     let mut buffer = ryu::Buffer::new();
+    if value.abs() < 1e-43 {
+        return java_notation(&format!("{value:.1e}"), out);
+    }
     java_notation(buffer.format_finite(value), out);
 }
 

@@ -63,13 +63,13 @@ impl DateTimeFormat {
         Ok(timestamps(array, |text| self.parse_timestamp_ntz(text, true)).with_timezone_opt(None::<Arc<str>>))
     }
 
-    /// Reads text as DATE; what cannot be read is null.
+    /// Reads text as DATE, as `to_date` does: a text with a zone counts as the day it is in `zone`; what cannot be read is null.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the pattern can only format.
-    pub fn parse_dates(&self, array: &StringArray) -> Result<Date32Array> {
+    pub fn parse_dates(&self, array: &StringArray, zone: Zone) -> Result<Date32Array> {
         self.check_parses()?;
-        Ok(array.iter().map(|text| text.and_then(|t| self.parse_date(t))).collect())
+        Ok(array.iter().map(|text| text.and_then(|t| self.parse_date_in(t, zone))).collect())
     }
 }
 

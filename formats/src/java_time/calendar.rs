@@ -73,6 +73,11 @@ pub(crate) fn date_from_days(days: i64) -> (i64, u32, u32) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
+/// Microseconds since the epoch of a day and a time of day, if they fit.
+pub(crate) fn micros(days: i64, time_us: i64) -> Option<i64> {
+    i64::try_from(i128::from(days) * i128::from(DAY_US) + i128::from(time_us)).ok()
+}
+
 pub(crate) fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }

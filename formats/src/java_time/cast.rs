@@ -7,7 +7,7 @@
 //! | time alone, on today's date | `12:30`, `T12:30:15` |
 //! | a zone at the end | `…Z`, `…+02:00`, `… Europe/Berlin` |
 
-use super::calendar::{Civil, DAY_US, SECOND_US, checked_days};
+use super::calendar::{Civil, DAY_US, SECOND_US, checked_days, micros};
 use super::zone::Zone;
 
 /// A parsed timestamp whose date may be missing.
@@ -31,7 +31,7 @@ pub fn parse_timestamp(text: &str, zone: Zone, today: impl FnOnce() -> i64) -> O
     let parsed = parse_segments(text)?;
     let zone = parsed.zone.unwrap_or(zone);
     let days = if parsed.time_only { today() } else { parsed.days()? };
-    zone.to_utc(days.checked_mul(DAY_US)?.checked_add(parsed.time_us()?)?)
+    zone.to_utc(micros(days, parsed.time_us()?)?)
 }
 
 /// TIMESTAMP_NTZ from text. A zone is ignored if `allow_zone`, refused otherwise; a text that is only a time is refused.
@@ -43,7 +43,7 @@ pub fn parse_timestamp_ntz(text: &str, allow_zone: bool) -> Option<i64> {
     if parsed.time_only || (parsed.zone.is_some() && !allow_zone) {
         return None;
     }
-    parsed.days()?.checked_mul(DAY_US)?.checked_add(parsed.time_us()?)
+    micros(parsed.days()?, parsed.time_us()?)
 }
 
 /// DATE from text: days since the epoch. What follows a space or `T` after a whole date is ignored.

@@ -4,7 +4,7 @@
 //! values for one field that differ make the text unreadable. What the pattern does not mention is taken from
 //! 1970-01-01 00:00:00.
 
-use super::calendar::{DAY_US, SECOND_US, checked_days, days_from_date, is_leap};
+use super::calendar::{DAY_US, SECOND_US, checked_days, days_from_date, is_leap, micros};
 use super::names;
 use super::pattern::{DateTimeFormat, Field, Item, OffsetStyle, Part, Sign};
 use super::zone::Zone;
@@ -33,7 +33,7 @@ impl DateTimeFormat {
     /// TIMESTAMP: microseconds UTC; a text without a zone is in `zone`.
     pub fn parse_timestamp(&self, text: &str, zone: Zone) -> Option<i64> {
         let read = self.read(text)?;
-        read.zone.unwrap_or(zone).to_utc(read.days.checked_mul(DAY_US)?.checked_add(read.time_us)?)
+        read.zone.unwrap_or(zone).to_utc(micros(read.days, read.time_us)?)
     }
 
     /// TIMESTAMP_NTZ; a zone in the text is ignored if `allow_zone`, refused otherwise.
@@ -42,10 +42,20 @@ impl DateTimeFormat {
         if read.zone.is_some() && !allow_zone {
             return None;
         }
-        read.days.checked_mul(DAY_US)?.checked_add(read.time_us)
+        micros(read.days, read.time_us)
     }
 
-    /// DATE: days since the epoch; a time of day is ignored.
+    /// `to_date`: the day, in `zone`, of what [`DateTimeFormat::parse_timestamp`] reads.
+    pub fn parse_date_in(&self, text: &str, zone: Zone) -> Option<i32> {
+        let read = self.read(text)?;
+        let days = match read.zone {
+            None => read.days,
+            Some(given) => zone.to_local(given.to_utc(micros(read.days, read.time_us)?)?).div_euclid(DAY_US),
+        };
+        i32::try_from(days).ok()
+    }
+
+    /// DATE: days since the epoch; a time of day and a zone are ignored.
     pub fn parse_date(&self, text: &str) -> Option<i32> {
         i32::try_from(self.read(text)?.days).ok()
     }
@@ -123,7 +133,7 @@ fn read_item(item: &Item, text: &str, at: usize, found: &mut Found) -> Option<us
             Some(at + len)
         }
         Item::ZoneId | Item::ZoneName { .. } => {
-            let (zone, len) = read_zone(rest)?;
+            let (zone, len) = read_zone(rest, *item == Item::ZoneId)?;
             found.zone = Some(zone);
             Some(at + len)
         }
@@ -212,13 +222,16 @@ fn read_localized_offset(text: &str) -> Option<(i32, usize)> {
     (seconds <= 18 * 3600).then_some((sign * seconds, 3 + len))
 }
 
-/// The longest zone id or abbreviation that the text starts with.
-fn read_zone(text: &str) -> Option<(Zone, usize)> {
+/// The longest zone id, or abbreviation unless only ids count, that the text starts with.
+fn read_zone(text: &str, only_ids: bool) -> Option<(Zone, usize)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-' | ':' | '~');
     let mut name = &text[..text.find(|c| !is_part(c)).unwrap_or(text.len())];
     while !name.is_empty() {
-        if let Some(zone) = Zone::find(name).or_else(|| abbreviated(name)) {
-            return Some((zone, name.len()));
+        let zone = if only_ids { Zone::find_id(name) } else { Zone::find(name).or_else(|| abbreviated(name)) };
+        if let Some(zone) = zone {
+            // Of GMT+2 Java reads no part.
+            let cut = only_ids && text.get(name.len()..).is_some_and(|rest| rest.starts_with(['+', '-']));
+            return (!cut).then_some((zone, name.len()));
         }
         name = &name[..name.len() - 1];
     }

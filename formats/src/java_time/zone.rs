@@ -3,9 +3,9 @@
 use std::str::FromStr;
 
 use chrono::{MappedLocalTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetComponents, Tz};
 
-use super::calendar::SECOND_US;
+use super::calendar::{SECOND_US, date_from_days, days_from_date, is_leap};
 use crate::error::{Error, Result};
 
 /// A time zone: how far local clocks are ahead of UTC, at any instant.
@@ -85,6 +85,13 @@ impl Zone {
         })
     }
 
+    /// A zone by its id alone, as the pattern letters `VV` read it: no abbreviations, offsets with two digits.
+    pub(crate) fn find_id(name: &str) -> Option<Self> {
+        let abbreviation = SHORT_IDS.iter().any(|(short, _)| *short == name);
+        let one_digit = name.find(['+', '-']).is_some_and(|at| !name.contains('/') && name.len() - at == 2);
+        if abbreviation || one_digit { None } else { Self::find(name) }
+    }
+
     pub(crate) fn find(name: &str) -> Option<Self> {
         if let Some((_, id)) = SHORT_IDS.iter().find(|(short, _)| *short == name) {
             return Self::find(id);
@@ -111,7 +118,7 @@ impl Zone {
     pub fn offset_at(&self, utc_seconds: i64) -> i32 {
         match self.0 {
             Kind::Fixed { seconds, .. } => seconds,
-            Kind::Region(tz) => match chrono::DateTime::from_timestamp(utc_seconds, 0) {
+            Kind::Region(tz) => match chrono::DateTime::from_timestamp(same_rules(utc_seconds), 0) {
                 Some(at) => tz.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc(),
                 None => 0,
             },
@@ -134,7 +141,7 @@ impl Zone {
         let seconds = local_us.div_euclid(SECOND_US);
         let offset = match self.0 {
             Kind::Fixed { seconds, .. } => seconds,
-            Kind::Region(tz) => match chrono::DateTime::from_timestamp(seconds, 0) {
+            Kind::Region(tz) => match chrono::DateTime::from_timestamp(same_rules(seconds), 0) {
                 None => 0,
                 Some(local) => match tz.offset_from_local_datetime(&local.naive_utc()) {
                     MappedLocalTime::Single(o) => o.fix().local_minus_utc(),
@@ -174,14 +181,45 @@ impl Zone {
         let Kind::Region(tz) = self.0 else {
             return None;
         };
-        let at = chrono::DateTime::from_timestamp(utc_seconds, 0)?;
-        let offset = tz.offset_from_utc_datetime(&at.naive_utc());
-        Some(offset.to_string())
+        let name = |seconds: i64| {
+            let at = chrono::DateTime::from_timestamp(same_rules(seconds), 0)?;
+            Some(tz.offset_from_utc_datetime(&at.naive_utc()))
+        };
+        let offset = name(utc_seconds)?;
+        if offset.to_string() != "LMT" {
+            return Some(offset.to_string());
+        }
+        // Before there were zones Java prints the name of today's standard time.
+        let (winter, summer) = (name(1_704_067_200)?, name(1_719_792_000)?);
+        Some(if winter.dst_offset().is_zero() { winter.to_string() } else { summer.to_string() })
     }
 
     pub(crate) fn fixed(seconds: i32) -> Self {
         Self(Kind::Fixed { seconds, prefix: Prefix::None })
     }
+}
+
+/// The last year that the zone tables know day by day.
+const LAST_KNOWN_YEAR: i64 = 2099;
+
+/// A time under the same rules as `seconds`, but within the tables: today's rules hold for ever, and before the first of
+/// them nothing changes. A later year is replaced by one with the same days of the week.
+fn same_rules(seconds: i64) -> i64 {
+    const EARLIEST: i64 = -62_135_596_800;
+    const LATEST: i64 = 4_102_444_800;
+    if (EARLIEST..LATEST).contains(&seconds) {
+        return seconds;
+    }
+    if seconds < EARLIEST {
+        return EARLIEST;
+    }
+    let (year, ..) = date_from_days(seconds.div_euclid(86_400));
+    let first = days_from_date(year, 1, 1);
+    let alike =
+        |candidate: &i64| is_leap(*candidate) == is_leap(year) && (days_from_date(*candidate, 1, 1) - first) % 7 == 0;
+    // Among any 28 years before 2100 each kind of year comes at least once.
+    let twin = (LAST_KNOWN_YEAR - 80..LAST_KNOWN_YEAR - 40).find(alike).unwrap_or(LAST_KNOWN_YEAR);
+    seconds - (first - days_from_date(twin, 1, 1)) * 86_400
 }
 
 /// `+h`, `+hh`, `+h:mm`, `+hh:mm`, `+hh:m`, `+hhmm`, `+hh:mm:ss`, `+hhmmss`, at most 18 hours: Java's forms and Spark's additions.

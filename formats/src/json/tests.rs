@@ -110,3 +110,28 @@ fn inference_is_sparks() -> Result<()> {
     }
     report(&differences)
 }
+
+/// The rows of a recorded write as Arrow, if the fixture's spelling can be read back.
+fn written_batch(case: &Case) -> Result<Option<arrow::array::RecordBatch>> {
+    crate::fixtures::written_batch(case)
+}
+
+#[test]
+fn files_are_written_as_in_spark() -> Result<()> {
+    let mut differences = Vec::new();
+    let mut compared = 0;
+    for case in cases("write") {
+        let (Some(expected), Some(batch)) = (case.text("text"), written_batch(&case)?) else { continue };
+        let encoder = JsonEncoder::new(batch.schema_ref(), &options(&case)?)?;
+        let mut ours = Vec::new();
+        encoder.encode_batch(&batch, &mut ours)?;
+        let ours = String::from_utf8_lossy(&ours);
+        compared += 1;
+        if ours != expected {
+            differences
+                .push(format!("case {} {}:\n ours  {ours}\n spark {expected}", case.number, case.json["options"]));
+        }
+    }
+    assert!(compared >= 14, "only {compared} cases could be compared");
+    report(&differences)
+}
