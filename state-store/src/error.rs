@@ -35,12 +35,7 @@ pub struct Error {
 impl Error {
     /// An error of `kind` that is about no particular file.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            path: None,
-            message: message.into(),
-            source: None,
-        }
+        Self { kind, path: None, message: message.into(), source: None }
     }
 
     /// The same error, about the file or folder at `path` (a path or URL).
@@ -77,17 +72,14 @@ impl Error {
 
     /// A failed call to the operating system on `path` while doing `what` ("write", "sync", …).
     pub fn io(what: &str, path: impl Into<String>, source: io::Error) -> Self {
-        use io::ErrorKind::{
-            InvalidFilename, IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem,
-        };
+        use io::ErrorKind::{InvalidFilename, IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
         let kind = match source.kind() {
-            PermissionDenied | ReadOnlyFilesystem | NotADirectory | IsADirectory
-            | InvalidFilename => ErrorKind::Invalid,
+            PermissionDenied | ReadOnlyFilesystem | NotADirectory | IsADirectory | InvalidFilename => {
+                ErrorKind::Invalid
+            }
             _ => ErrorKind::Unavailable,
         };
-        Self::new(kind, format!("cannot {what}"))
-            .at(path)
-            .because(source)
+        Self::new(kind, format!("cannot {what}")).at(path).because(source)
     }
 
     /// Who must act.
@@ -116,9 +108,7 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn std::error::Error + 'static))
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
     }
 }
 

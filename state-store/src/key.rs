@@ -10,10 +10,10 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, Float64Type};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, FixedSizeListArray, GenericListArray, MapArray, OffsetSizeTrait,
-    PrimitiveArray, StructArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, BinaryArray, FixedSizeListArray, GenericListArray, MapArray, OffsetSizeTrait, PrimitiveArray,
+    StructArray, UInt32Array, UInt64Array,
 };
-use arrow_buffer::ScalarBuffer;
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, Field, Fields, IntervalUnit};
 use arrow_select::take::take;
@@ -41,38 +41,18 @@ impl KeyEncoder {
     /// An encoder of keys of these columns. Names matter for error messages only.
     pub fn new(fields: impl Into<Fields>) -> Result<Self> {
         let fields: Fields = fields.into();
-        let sort_fields: Vec<SortField> = fields
-            .iter()
-            .map(|field| SortField::new(field.data_type().clone()))
-            .collect();
-        if let Some(field) = fields
-            .iter()
-            .zip(&sort_fields)
-            .find_map(|(field, sort_field)| {
-                (!RowConverter::supports_fields(std::slice::from_ref(sort_field))).then_some(field)
-            })
-        {
-            let message = format!(
-                "column '{}' of type {} cannot be part of a key",
-                field.name(),
-                field.data_type()
-            );
+        let sort_fields: Vec<SortField> =
+            fields.iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        if let Some(field) = fields.iter().zip(&sort_fields).find_map(|(field, sort_field)| {
+            (!RowConverter::supports_fields(std::slice::from_ref(sort_field))).then_some(field)
+        }) {
+            let message = format!("column '{}' of type {} cannot be part of a key", field.name(), field.data_type());
             return Err(Error::unsupported(message));
         }
         let converter = RowConverter::new(sort_fields)?;
-        let has_floats = fields
-            .iter()
-            .any(|field| contains_floats(field.data_type()));
-        let fixed_bytes = fields
-            .iter()
-            .map(|field| fixed_row_bytes(field.data_type()))
-            .sum();
-        Ok(Self {
-            fields,
-            converter: Arc::new(converter),
-            has_floats,
-            fixed_bytes,
-        })
+        let has_floats = fields.iter().any(|field| contains_floats(field.data_type()));
+        let fixed_bytes = fields.iter().map(|field| fixed_row_bytes(field.data_type())).sum();
+        Ok(Self { fields, converter: Arc::new(converter), has_floats, fixed_bytes })
     }
 
     /// The key columns.
@@ -96,8 +76,7 @@ impl KeyEncoder {
             self.converter.convert_columns(columns)?
         };
         let bytes = rows.try_into_binary().map_err(|source| {
-            Error::invalid("the keys of one batch exceed 2 GiB; cut it into smaller batches")
-                .because(source)
+            Error::invalid("the keys of one batch exceed 2 GiB; cut it into smaller batches").because(source)
         })?;
         Ok(Keys::new(bytes))
     }
@@ -113,20 +92,14 @@ impl KeyEncoder {
 
     fn check(&self, columns: &[ArrayRef]) -> Result<()> {
         if self.fields.is_empty() || columns.len() != self.fields.len() {
-            let message = format!(
-                "a key of {} columns was given {}",
-                self.fields.len(),
-                columns.len()
-            );
+            let message = format!("a key of {} columns was given {}", self.fields.len(), columns.len());
             return Err(Error::internal(message));
         }
         for (field, column) in self.fields.iter().zip(columns) {
             // What differs in names of nested fields only has the same bytes.
             if !field.data_type().equals_datatype(column.data_type()) {
                 let (name, expected, found) = (field.name(), field.data_type(), column.data_type());
-                return Err(Error::internal(format!(
-                    "key column '{name}' is {expected}, but was given {found}"
-                )));
+                return Err(Error::internal(format!("key column '{name}' is {expected}, but was given {found}")));
             }
         }
         Ok(())
@@ -157,17 +130,10 @@ impl Keys {
     /// Keys from what [`Keys::bytes`] and [`Keys::hashes`] gave, possibly in another process. The hashes are trusted.
     pub fn from_parts(bytes: BinaryArray, hashes: &UInt64Array) -> Result<Self> {
         if bytes.len() != hashes.len() || bytes.null_count() > 0 || hashes.null_count() > 0 {
-            let message = format!(
-                "{} keys came with {} hashes, or with nulls",
-                bytes.len(),
-                hashes.len()
-            );
+            let message = format!("{} keys came with {} hashes, or with nulls", bytes.len(), hashes.len());
             return Err(Error::internal(message));
         }
-        Ok(Self {
-            bytes,
-            hashes: hashes.values().clone(),
-        })
+        Ok(Self { bytes, hashes: hashes.values().clone() })
     }
 
     /// Keys from their bytes alone.
@@ -215,29 +181,25 @@ impl Keys {
 
     /// The state partition of each key, of `partitions`.
     pub fn partitions(&self, partitions: usize) -> Vec<u32> {
-        self.hashes
-            .iter()
-            .map(|hash| partition_of(key_group(*hash), partitions) as u32)
-            .collect()
+        self.hashes.iter().map(|hash| partition_of(key_group(*hash), partitions) as u32).collect()
     }
 
     /// The keys of these rows, in this order.
     pub fn take(&self, rows: &UInt32Array) -> Result<Self> {
         let bytes = take(&self.bytes, rows, None)?.as_binary::<i32>().clone();
-        let hashes = rows
-            .values()
-            .iter()
-            .map(|row| self.hashes[*row as usize])
-            .collect();
+        let hashes = rows.values().iter().map(|row| self.hashes[*row as usize]).collect();
         Ok(Self { bytes, hashes })
     }
 
     /// `length` keys from row `offset` on; shares their memory.
     pub fn slice(&self, offset: usize, length: usize) -> Self {
-        Self {
-            bytes: self.bytes.slice(offset, length),
-            hashes: self.hashes.slice(offset, length),
-        }
+        Self { bytes: self.bytes.slice(offset, length), hashes: self.hashes.slice(offset, length) }
+    }
+
+    /// Keys from their bytes and where each ends, after a 0.
+    pub(crate) fn from_buffer(bytes: Vec<u8>, offsets: Vec<i32>) -> Self {
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        Self::new(BinaryArray::new(offsets, Buffer::from_vec(bytes), None))
     }
 }
 
@@ -253,11 +215,7 @@ fn fixed_row_bytes(data_type: &DataType) -> Option<usize> {
 }
 
 fn contains_floats(data_type: &DataType) -> bool {
-    let any = |fields: &Fields| {
-        fields
-            .iter()
-            .any(|field| contains_floats(field.data_type()))
-    };
+    let any = |fields: &Fields| fields.iter().any(|field| contains_floats(field.data_type()));
     match data_type {
         DataType::Struct(fields) => any(fields),
         DataType::List(field)
@@ -272,19 +230,11 @@ fn contains_floats(data_type: &DataType) -> bool {
 fn normalise(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         data_type if !contains_floats(data_type) => Arc::clone(array),
-        DataType::Float16 => normalise_floats::<Float16Type>(array, |x| {
-            if x.is_nan() {
-                Half::NAN
-            } else {
-                x + Half::ZERO
-            }
-        }),
-        DataType::Float32 => {
-            normalise_floats::<Float32Type>(array, |x| if x.is_nan() { f32::NAN } else { x + 0.0 })
+        DataType::Float16 => {
+            normalise_floats::<Float16Type>(array, |x| if x.is_nan() { Half::NAN } else { x + Half::ZERO })
         }
-        DataType::Float64 => {
-            normalise_floats::<Float64Type>(array, |x| if x.is_nan() { f64::NAN } else { x + 0.0 })
-        }
+        DataType::Float32 => normalise_floats::<Float32Type>(array, |x| if x.is_nan() { f32::NAN } else { x + 0.0 }),
+        DataType::Float64 => normalise_floats::<Float64Type>(array, |x| if x.is_nan() { f64::NAN } else { x + 0.0 }),
         DataType::Struct(_) => {
             let (fields, columns, nulls) = array.as_struct().clone().into_parts();
             let columns = columns.iter().map(normalise).collect();
@@ -296,46 +246,27 @@ fn normalise(array: &ArrayRef) -> ArrayRef {
         DataType::FixedSizeList(field, size) => {
             let list = array.as_fixed_size_list();
             let values = normalise(list.values());
-            Arc::new(FixedSizeListArray::new(
-                Arc::clone(field),
-                *size,
-                values,
-                list.nulls().cloned(),
-            ))
+            Arc::new(FixedSizeListArray::new(Arc::clone(field), *size, values, list.nulls().cloned()))
         }
         DataType::Map(field, ordered) => {
             let map = array.as_map();
             let entries: ArrayRef = Arc::new(map.entries().clone());
             let entries = normalise(&entries).as_struct().clone();
             let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
-            Arc::new(MapArray::new(
-                Arc::clone(field),
-                offsets,
-                entries,
-                nulls,
-                *ordered,
-            ))
+            Arc::new(MapArray::new(Arc::clone(field), offsets, entries, nulls, *ordered))
         }
         _ => Arc::clone(array),
     }
 }
 
-fn normalise_floats<T: ArrowPrimitiveType>(
-    array: &ArrayRef,
-    one: impl Fn(T::Native) -> T::Native,
-) -> ArrayRef {
+fn normalise_floats<T: ArrowPrimitiveType>(array: &ArrayRef, one: impl Fn(T::Native) -> T::Native) -> ArrayRef {
     let array: &PrimitiveArray<T> = array.as_primitive();
     Arc::new(array.unary::<_, T>(one))
 }
 
 fn normalise_list<O: OffsetSizeTrait>(list: &GenericListArray<O>, field: &Arc<Field>) -> ArrayRef {
     let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
-    Arc::new(GenericListArray::<O>::new(
-        Arc::clone(field),
-        offsets,
-        normalise(list.values()),
-        nulls,
-    ))
+    Arc::new(GenericListArray::<O>::new(Arc::clone(field), offsets, normalise(list.values()), nulls))
 }
 
 #[cfg(test)]

@@ -38,17 +38,10 @@ mod tests {
                 assert_eq!(range.start, next, "partition {partition} of {partitions}");
                 next = range.end;
                 for group in range.clone() {
-                    assert_eq!(
-                        partition_of(group, partitions),
-                        partition,
-                        "group {group} of {partitions}"
-                    );
+                    assert_eq!(partition_of(group, partitions), partition, "group {group} of {partitions}");
                 }
                 let even = usize::from(KEY_GROUPS) / partitions;
-                assert!(
-                    (even..=even + 1).contains(&range.len()),
-                    "partition {partition} of {partitions}: {range:?}"
-                );
+                assert!((even..=even + 1).contains(&range.len()), "partition {partition} of {partitions}: {range:?}");
             }
             assert_eq!(next, KEY_GROUPS);
         }
@@ -56,9 +49,7 @@ mod tests {
 
     #[test]
     fn the_partitions_of_three_are_written_down() {
-        let ranges: Vec<_> = (0..3)
-            .map(|partition| key_groups_of(partition, 3))
-            .collect();
+        let ranges: Vec<_> = (0..3).map(|partition| key_groups_of(partition, 3)).collect();
         assert_eq!(ranges, [0..1366, 1366..2731, 2731..4096]);
     }
 }

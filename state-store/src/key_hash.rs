@@ -25,10 +25,7 @@ pub fn hash_key(key: &[u8]) -> u64 {
         state = fold(state ^ u64::from_le_bytes(*word), STEP);
     }
     if !rest.is_empty() {
-        let word = rest
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let word = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         state = fold(state ^ word, STEP);
     }
     fold(state ^ LAST_XOR, LAST)
@@ -36,10 +33,7 @@ pub fn hash_key(key: &[u8]) -> u64 {
 
 /// The hashes of the keys that lie in `bytes` one after the other, each up to the next of `ends`.
 pub(crate) fn hash_keys(bytes: &[u8], offsets: &[i32]) -> Vec<u64> {
-    offsets
-        .windows(2)
-        .map(|pair| hash_key(&bytes[pair[0] as usize..pair[1] as usize]))
-        .collect()
+    offsets.windows(2).map(|pair| hash_key(&bytes[pair[0] as usize..pair[1] as usize])).collect()
 }
 
 #[inline]
@@ -63,10 +57,7 @@ mod tests {
             (b"12345678", 0x4E79_AC41_E929_B2C0),
             (b"123456789", 0x067A_08B9_DD2F_8AC6),
             (b"\x01\x80\0\0\0\0\0\0\x2a", 0x72CD_17D0_820C_3101),
-            (
-                b"The quick brown fox jumps over the lazy dog",
-                0x4225_45BA_6906_36A7,
-            ),
+            (b"The quick brown fox jumps over the lazy dog", 0x4225_45BA_6906_36A7),
         ];
         for (key, hash) in cases {
             assert_eq!(hash_key(key), hash, "{}", key.escape_ascii());
@@ -83,10 +74,7 @@ mod tests {
             counts[usize::from(crate::key_group(hash_key(&key)))] += 1;
         }
         // Chi-squared with 4,095 degrees of freedom: mean 4,095, standard deviation 90.5; six of them are the bound.
-        let chi_squared: f64 = counts
-            .iter()
-            .map(|count| (f64::from(*count) - 64.0).powi(2) / 64.0)
-            .sum();
+        let chi_squared: f64 = counts.iter().map(|count| (f64::from(*count) - 64.0).powi(2) / 64.0).sum();
         assert!((3552.0..4638.0).contains(&chi_squared), "{chi_squared}");
     }
 }

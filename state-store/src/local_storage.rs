@@ -65,9 +65,7 @@ impl Disk for OsDisk {
             use rustix::fs::{CWD, RenameFlags, renameat_with};
             match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
                 // Some file systems (NFS, some FUSE ones) do not know the flag.
-                Err(
-                    rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP,
-                ) => {}
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {}
                 other => return other.map_err(io::Error::from),
             }
         }
@@ -108,34 +106,22 @@ impl LocalStorage {
     /// The same on another disk, for tests.
     pub fn with_disk(root: impl AsRef<Path>, disk: Arc<dyn Disk>) -> Result<Self> {
         let root = root.as_ref();
-        let absolute = std::path::absolute(root).map_err(|source| {
-            Error::io("make the path absolute", root.display().to_string(), source)
-        })?;
-        let shared = Shared {
-            root: absolute,
-            disk,
-            folders: Mutex::new(HashSet::new()),
-            sync_nanos: AtomicU64::new(0),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let absolute = std::path::absolute(root)
+            .map_err(|source| Error::io("make the path absolute", root.display().to_string(), source))?;
+        let shared =
+            Shared { root: absolute, disk, folders: Mutex::new(HashSet::new()), sync_nanos: AtomicU64::new(0) };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs a blocking step where it hurts nobody: on tokio's blocking threads (a hop of 10–20 µs, while an fsync takes
     /// 100 µs to 10 ms, which would hold up every other task of the worker), or right here when there is no runtime.
-    async fn run<T: Send + 'static>(
-        &self,
-        step: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    async fn run<T: Send + 'static>(&self, step: impl FnOnce(&Shared) -> Result<T> + Send + 'static) -> Result<T> {
         let shared = Arc::clone(&self.shared);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => runtime
                 .spawn_blocking(move || step(&shared))
                 .await
-                .map_err(|source| {
-                    Error::internal("a file operation did not end").because(source)
-                })?,
+                .map_err(|source| Error::internal("a file operation did not end").because(source))?,
             Err(_) => step(&shared),
         }
     }
@@ -156,19 +142,14 @@ impl Storage for LocalStorage {
     async fn begin(&self, path: &str) -> Result<Box<dyn Upload>> {
         let path = self.shared.path(path);
         let writing = self.run(move |shared| shared.start(path)).await?;
-        Ok(Box::new(LocalUpload {
-            storage: self.clone(),
-            writing: Some(writing),
-        }))
+        Ok(Box::new(LocalUpload { storage: self.clone(), writing: Some(writing) }))
     }
 
     async fn confirm(&self, path: &str) -> Result<()> {
         let path = self.shared.path(path);
         self.run(move |shared| {
             let file = File::open(&path).map_err(|source| io_error("open", &path, source))?;
-            shared
-                .timed(|| shared.disk.sync_file(&file))
-                .map_err(|source| io_error("sync", &path, source))?;
+            shared.timed(|| shared.disk.sync_file(&file)).map_err(|source| io_error("sync", &path, source))?;
             shared.sync_folder_of(&path)
         })
         .await
@@ -181,11 +162,7 @@ impl Storage for LocalStorage {
 
     async fn exists(&self, path: &str) -> Result<bool> {
         let path = self.shared.path(path);
-        self.run(move |_| {
-            path.try_exists()
-                .map_err(|source| io_error("look up", &path, source))
-        })
-        .await
+        self.run(move |_| path.try_exists().map_err(|source| io_error("look up", &path, source))).await
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
@@ -196,9 +173,7 @@ impl Storage for LocalStorage {
     async fn delete(&self, path: &str) -> Result<()> {
         let path = self.shared.path(path);
         self.run(move |shared| match shared.disk.remove(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(io_error("delete", &path, source))
-            }
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error("delete", &path, source)),
             _ => Ok(()),
         })
         .await
@@ -239,11 +214,7 @@ impl Drop for Writing {
 
 impl Shared {
     fn path(&self, relative: &str) -> PathBuf {
-        if relative.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(relative)
-        }
+        if relative.is_empty() { self.root.clone() } else { self.root.join(relative) }
     }
 
     fn start(&self, target: PathBuf) -> Result<Writing> {
@@ -251,11 +222,7 @@ impl Shared {
             return Err(Error::invalid("not a file name").at(target.display().to_string()));
         };
         self.make_folder(folder)?;
-        let temporary = folder.join(format!(
-            ".{}.{}.tmp",
-            name.to_string_lossy(),
-            uuid::Uuid::new_v4()
-        ));
+        let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), uuid::Uuid::new_v4()));
         let file = match self.disk.create_file(&temporary) {
             // The folder was removed behind our back: once more, from the start.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -266,19 +233,11 @@ impl Shared {
             other => other,
         };
         let file = file.map_err(|source| io_error("create", &target, source))?;
-        Ok(Writing {
-            file,
-            temporary,
-            target,
-            disk: Arc::clone(&self.disk),
-            published: false,
-        })
+        Ok(Writing { file, temporary, target, disk: Arc::clone(&self.disk), published: false })
     }
 
     fn append(&self, writing: &mut Writing, bytes: &[u8]) -> Result<()> {
-        self.disk
-            .append(&mut writing.file, bytes)
-            .map_err(|source| io_error("write", &writing.target, source))
+        self.disk.append(&mut writing.file, bytes).map_err(|source| io_error("write", &writing.target, source))
     }
 
     fn finish(&self, mut writing: Writing) -> Result<Created> {
@@ -300,10 +259,7 @@ impl Shared {
         if self.lock_folders().contains(folder) {
             return Ok(());
         }
-        let missing: Vec<&Path> = folder
-            .ancestors()
-            .take_while(|path| !path.is_dir())
-            .collect();
+        let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
         for path in missing.into_iter().rev() {
             match self.disk.create_folder(path) {
                 Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
@@ -320,8 +276,7 @@ impl Shared {
         let Some(folder) = path.parent() else {
             return Ok(());
         };
-        self.timed(|| self.disk.sync_folder(folder))
-            .map_err(|source| io_error("sync the folder of", path, source))
+        self.timed(|| self.disk.sync_folder(folder)).map_err(|source| io_error("sync the folder of", path, source))
     }
 
     fn timed<T>(&self, step: impl FnOnce() -> T) -> T {
@@ -346,12 +301,7 @@ struct LocalUpload {
 
 impl LocalUpload {
     fn take(&mut self) -> Result<Writing> {
-        self.writing.take().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Unavailable,
-                "an earlier write of this file failed",
-            )
-        })
+        self.writing.take().ok_or_else(|| Error::new(ErrorKind::Unavailable, "an earlier write of this file failed"))
     }
 }
 
@@ -379,10 +329,9 @@ fn read(path: &Path, range: Option<Range<u64>>) -> Result<Option<Bytes>> {
     let mut bytes = Vec::new();
     let done = match range {
         None => file.read_to_end(&mut bytes),
-        Some(range) => file.seek(SeekFrom::Start(range.start)).and_then(|_| {
-            file.take(range.end.saturating_sub(range.start))
-                .read_to_end(&mut bytes)
-        }),
+        Some(range) => file
+            .seek(SeekFrom::Start(range.start))
+            .and_then(|_| file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)),
     };
     done.map_err(|source| io_error("read", path, source))?;
     Ok(Some(bytes.into()))
@@ -412,18 +361,9 @@ fn list(folder: &Path) -> Result<Vec<Entry>> {
             Err(source) => return Err(fail(source)),
         };
         if metadata.is_file() {
-            let modified = metadata
-                .modified()
-                .ok()
-                .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-            let modified_ms = modified.map_or(0, |time| {
-                i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-            });
-            entries.push(Entry {
-                name,
-                size_bytes: metadata.len(),
-                modified_ms,
-            });
+            let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let modified_ms = modified.map_or(0, |time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+            entries.push(Entry { name, size_bytes: metadata.len(), modified_ms });
         }
     }
     Ok(entries)

@@ -38,10 +38,7 @@ impl NumberedLog {
     /// The numbers that have a file, ascending.
     pub async fn numbers(&self) -> Result<Vec<u64>> {
         let entries = self.place.list().await?;
-        let mut numbers: Vec<u64> = entries
-            .iter()
-            .filter_map(|entry| parse_number(&entry.name))
-            .collect();
+        let mut numbers: Vec<u64> = entries.iter().filter_map(|entry| parse_number(&entry.name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -53,12 +50,7 @@ impl NumberedLog {
 
     /// Removes the files with numbers below `number`, oldest first, so that a crash in the middle leaves no gap.
     pub async fn remove_below(&self, number: u64) -> Result<()> {
-        for old in self
-            .numbers()
-            .await?
-            .into_iter()
-            .take_while(|old| *old < number)
-        {
+        for old in self.numbers().await?.into_iter().take_while(|old| *old < number) {
             self.place.delete(&old.to_string()).await?;
         }
         Ok(())
@@ -79,11 +71,7 @@ mod tests {
     async fn only_plain_numbers_belong_to_the_log() -> Result<()> {
         let place = Place::open("memory://numbered-log/only-plain-numbers", &[])?;
         let log = NumberedLog::new(place.clone());
-        assert_eq!(
-            log.latest().await?,
-            None,
-            "a missing folder is an empty log"
-        );
+        assert_eq!(log.latest().await?, None, "a missing folder is an empty log");
         for number in [9, 10, 0, 100] {
             log.create(number, number.to_string()).await?;
         }

@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{
-    Error as StoreError, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt,
-    PutMode, PutOptions,
+    Error as StoreError, GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
 };
 
 use crate::error::{Error, ErrorKind, Result};
@@ -31,18 +30,11 @@ impl ObjectStorage {
     /// What lies under `prefix` in `store`; `url` names the same for people.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: impl Into<String>) -> Self {
         let url: String = url.into();
-        Self {
-            store,
-            prefix,
-            url: url.trim_end_matches('/').to_owned(),
-        }
+        Self { store, prefix, url: url.trim_end_matches('/').to_owned() }
     }
 
     fn path(&self, relative: &str) -> Path {
-        relative
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .fold(self.prefix.clone(), |path, part| path.join(part))
+        relative.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
     fn error(&self, what: &str, path: &str, source: StoreError) -> Error {
@@ -51,14 +43,10 @@ impl ObjectStorage {
             | StoreError::Unauthenticated { .. }
             | StoreError::InvalidPath { .. }
             | StoreError::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
-            StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => {
-                ErrorKind::Unsupported
-            }
+            StoreError::NotSupported { .. } | StoreError::NotImplemented { .. } => ErrorKind::Unsupported,
             _ => ErrorKind::Unavailable,
         };
-        Error::new(kind, format!("cannot {what}"))
-            .at(self.url(path))
-            .because(source)
+        Error::new(kind, format!("cannot {what}")).at(self.url(path)).because(source)
     }
 }
 
@@ -66,26 +54,16 @@ impl ObjectStorage {
 impl Storage for ObjectStorage {
     async fn create(&self, path: &str, bytes: Bytes) -> Result<Created> {
         let options = PutOptions::from(PutMode::Create);
-        match self
-            .store
-            .put_opts(&self.path(path), bytes.into(), options)
-            .await
-        {
+        match self.store.put_opts(&self.path(path), bytes.into(), options).await {
             Ok(_) => Ok(Created::New),
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => {
-                Ok(Created::Taken)
-            }
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(Created::Taken),
             Err(source) => Err(self.error("create", path, source)),
         }
     }
 
     async fn begin(&self, path: &str) -> Result<Box<dyn Upload>> {
-        let upload = ObjectUpload {
-            storage: self.clone(),
-            path: path.to_owned(),
-            pending: BytesMut::new(),
-            multipart: None,
-        };
+        let upload =
+            ObjectUpload { storage: self.clone(), path: path.to_owned(), pending: BytesMut::new(), multipart: None };
         Ok(Box::new(upload))
     }
 
@@ -97,10 +75,7 @@ impl Storage for ObjectStorage {
         if range.as_ref().is_some_and(|range| range.start >= range.end) {
             return Ok(self.exists(path).await?.then(Bytes::new));
         }
-        let options = GetOptions {
-            range: range.clone().map(GetRange::Bounded),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
         let answer = match self.store.get_opts(&self.path(path), options).await {
             Ok(answer) => answer.bytes().await,
             Err(source) => Err(source),
@@ -129,10 +104,7 @@ impl Storage for ObjectStorage {
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>> {
-        let listing = self
-            .store
-            .list_with_delimiter(Some(&self.path(folder)))
-            .await;
+        let listing = self.store.list_with_delimiter(Some(&self.path(folder))).await;
         let objects = match listing {
             Ok(listing) => listing.objects,
             Err(StoreError::NotFound { .. }) => Vec::new(),
@@ -141,11 +113,7 @@ impl Storage for ObjectStorage {
         let entry = |object: object_store::ObjectMeta| {
             let name = object.location.filename()?.to_owned();
             let modified_ms = object.last_modified.timestamp_millis();
-            (!name.starts_with('.')).then_some(Entry {
-                name,
-                size_bytes: object.size,
-                modified_ms,
-            })
+            (!name.starts_with('.')).then_some(Entry { name, size_bytes: object.size, modified_ms })
         };
         Ok(objects.into_iter().filter_map(entry).collect())
     }
@@ -158,11 +126,7 @@ impl Storage for ObjectStorage {
     }
 
     fn url(&self, path: &str) -> String {
-        if path.is_empty() {
-            self.url.clone()
-        } else {
-            format!("{}/{path}", self.url)
-        }
+        if path.is_empty() { self.url.clone() } else { format!("{}/{path}", self.url) }
     }
 
     fn local_path(&self, _path: &str) -> Option<PathBuf> {
@@ -186,13 +150,7 @@ impl ObjectUpload {
         let fail = |source| self.storage.error("upload", &self.path, source);
         if self.multipart.is_none() {
             let target = self.storage.path(&self.path);
-            self.multipart = Some(
-                self.storage
-                    .store
-                    .put_multipart(&target)
-                    .await
-                    .map_err(fail)?,
-            );
+            self.multipart = Some(self.storage.store.put_multipart(&target).await.map_err(fail)?);
         }
         match &mut self.multipart {
             Some(multipart) => multipart.put_part(part.into()).await.map_err(fail),
@@ -221,10 +179,7 @@ impl Upload for ObjectUpload {
         let Some(mut multipart) = self.multipart.take() else {
             return Ok(Created::Taken);
         };
-        let fail = |source| {
-            self.storage
-                .error("complete the upload of", &self.path, source)
-        };
+        let fail = |source| self.storage.error("complete the upload of", &self.path, source);
         if self.storage.exists(&self.path).await? {
             multipart.abort().await.map_err(fail)?;
             return Ok(Created::Taken);
@@ -242,10 +197,7 @@ mod tests {
     #[test]
     fn large_uploads_arrive_whole() -> Result<()> {
         let storage = ObjectStorage::new(Arc::new(InMemory::new()), Path::from("p"), "memory:///p");
-        let large: Bytes = (0..3 * PART_BYTES + 5)
-            .map(|i| i as u8)
-            .collect::<Vec<_>>()
-            .into();
+        let large: Bytes = (0..3 * PART_BYTES + 5).map(|i| i as u8).collect::<Vec<_>>().into();
         futures::executor::block_on(async {
             let mut upload = storage.begin("big").await?;
             for piece in large.chunks(1_000_000) {

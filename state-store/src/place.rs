@@ -60,15 +60,12 @@ impl Place {
     /// A `memory://` place lives as long as the process and is shared by everyone who opens the same URL.
     pub fn open(location: &str, options: &[(String, String)]) -> Result<Self> {
         let Some(url) = url_of(location)? else {
-            return Ok(Self::from_storage(Arc::new(LocalStorage::new(Path::new(
-                location,
-            ))?)));
+            return Ok(Self::from_storage(Arc::new(LocalStorage::new(Path::new(location))?)));
         };
         match url.scheme() {
             "file" => {
                 let path = url.to_file_path().map_err(|()| {
-                    Error::invalid("a file URL names an absolute path, as in file:///data")
-                        .at(location)
+                    Error::invalid("a file URL names an absolute path, as in file:///data").at(location)
                 })?;
                 Ok(Self::from_storage(Arc::new(LocalStorage::new(path)?)))
             }
@@ -76,9 +73,7 @@ impl Place {
                 let prefix = object_store::path::Path::from_url_path(url.path())
                     .map_err(|source| Error::invalid("not a path").at(location).because(source))?;
                 let store = shared_memory(url.host_str().unwrap_or_default());
-                Ok(Self::from_storage(Arc::new(ObjectStorage::new(
-                    store, prefix, location,
-                ))))
+                Ok(Self::from_storage(Arc::new(ObjectStorage::new(store, prefix, location))))
             }
             _ => {
                 let options = environment_options().chain(options.iter().cloned());
@@ -87,36 +82,21 @@ impl Place {
                         .at(location)
                         .because(source)
                 })?;
-                Ok(Self::from_storage(Arc::new(ObjectStorage::new(
-                    store.into(),
-                    prefix,
-                    location,
-                ))))
+                Ok(Self::from_storage(Arc::new(ObjectStorage::new(store.into(), prefix, location))))
             }
         }
     }
 
     /// The root folder of `storage`.
     pub fn from_storage(storage: Arc<dyn Storage>) -> Self {
-        Self {
-            storage,
-            folder: String::new(),
-            counters: Arc::default(),
-        }
+        Self { storage, folder: String::new(), counters: Arc::default() }
     }
 
     /// The folder `name` in this one; `name` may have several parts, joined by `/`.
     pub fn child(&self, name: &str) -> Self {
         let name = name.trim_matches('/');
-        let folder = if self.folder.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}/{name}", self.folder)
-        };
-        Self {
-            folder,
-            ..self.clone()
-        }
+        let folder = if self.folder.is_empty() { name.to_owned() } else { format!("{}/{name}", self.folder) };
+        Self { folder, ..self.clone() }
     }
 
     /// The folder as an absolute URL, `file:///…` for a local one.
@@ -157,12 +137,7 @@ impl Place {
     pub async fn begin(&self, name: &str) -> Result<Writer> {
         check_name(name)?;
         let upload = self.storage.begin(&self.path(name)).await?;
-        Ok(Writer {
-            place: self.clone(),
-            name: name.to_owned(),
-            upload,
-            written_bytes: 0,
-        })
+        Ok(Writer { place: self.clone(), name: name.to_owned(), upload, written_bytes: 0 })
     }
 
     /// The whole file; `None` when there is none.
@@ -203,26 +178,17 @@ impl Place {
     }
 
     fn path(&self, name: &str) -> String {
-        if self.folder.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}/{name}", self.folder)
-        }
+        if self.folder.is_empty() { name.to_owned() } else { format!("{}/{name}", self.folder) }
     }
 
     fn count(&self, bytes: u64) {
         self.counters.files_created.fetch_add(1, Ordering::Relaxed);
-        self.counters
-            .bytes_written
-            .fetch_add(bytes, Ordering::Relaxed);
+        self.counters.bytes_written.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn fenced(&self, name: &str) -> Error {
-        Error::new(
-            ErrorKind::Fenced,
-            "another writer has created this file; this run has been overtaken",
-        )
-        .at(self.url_of(name))
+        Error::new(ErrorKind::Fenced, "another writer has created this file; this run has been overtaken")
+            .at(self.url_of(name))
     }
 }
 
@@ -259,23 +225,18 @@ fn url_of(location: &str) -> Result<Option<Url>> {
     let is_url = location.split_once(':').is_some_and(|(scheme, rest)| {
         scheme.len() > 1
             && rest.starts_with('/')
-            && scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
     });
     if !is_url {
         return Ok(None);
     }
-    let url = Url::parse(location)
-        .map_err(|source| Error::invalid("not a URL").at(location).because(source))?;
+    let url = Url::parse(location).map_err(|source| Error::invalid("not a URL").at(location).because(source))?;
     Ok(Some(url))
 }
 
 fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-        return Err(Error::invalid(format!(
-            "'{name}' is no file name: it is empty, hidden or has several parts"
-        )));
+        return Err(Error::invalid(format!("'{name}' is no file name: it is empty, hidden or has several parts")));
     }
     Ok(())
 }
@@ -283,14 +244,8 @@ fn check_name(name: &str) -> Result<()> {
 fn environment_options() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(key, value)| {
         let key = key.into_string().ok()?;
-        let known = ["AWS_", "GOOGLE_", "AZURE_"]
-            .iter()
-            .any(|prefix| key.starts_with(prefix));
-        if known {
-            Some((key.to_lowercase(), value.into_string().ok()?))
-        } else {
-            None
-        }
+        let known = ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| key.starts_with(prefix));
+        if known { Some((key.to_lowercase(), value.into_string().ok()?)) } else { None }
     })
 }
 

@@ -1,0 +1,226 @@
+//! One batch: drafts of any number of stores, committed together in one durable file.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::budget::Reservation;
+use crate::catalog::{LayerPlan, Part};
+use crate::cursor::Merge;
+use crate::draft::{Draft, StoreCodec};
+use crate::error::{Error, Result};
+use crate::file::format::{Header, Kind};
+use crate::file::reader::FileInfo;
+use crate::file::writer::{FileWriter, SegmentStart};
+use crate::id::{StoreId, VersionRef, delta_name};
+use crate::image::{Image, Layer, segment_cursors};
+use crate::key_hash::hash_key;
+use crate::key_range::KeyRange;
+use crate::output::Output;
+use crate::overlay::Overlay;
+use crate::schema::StoreSchema;
+use crate::scratch::Scratch;
+use crate::stores::{Changes, Pending, Stores};
+
+/// A batch in the making. Dropping it before [`Batch::commit`] leaves no trace.
+#[derive(Debug)]
+pub struct Batch {
+    inner: Arc<BatchInner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct BatchInner {
+    stores: Stores,
+    base: VersionRef,
+    pub version: u64,
+    pub attempt: String,
+    opened: Mutex<HashSet<StoreId>>,
+    pub sealed: Mutex<Vec<Sealed>>,
+}
+
+impl BatchInner {
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.stores.inner.scratch
+    }
+}
+
+/// The changes of a finished draft.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    pub id: StoreId,
+    pub codec: Arc<StoreCodec>,
+    pub image: Arc<Image>,
+    pub overlay: Overlay,
+    /// Changes put aside, newest first.
+    pub runs: Vec<Layer>,
+    pub rows: u64,
+    pub reservation: Reservation,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The new version. Whoever records that the batch counts records this, and begins the next batch with it.
+    pub reference: VersionRef,
+    /// Stores that changed.
+    pub stores: usize,
+    /// Rows put.
+    pub puts: u64,
+    /// Keys removed.
+    pub removes: u64,
+    /// Bytes of the file; 0 when nothing changed, and no file was written.
+    pub bytes: u64,
+    /// Nanoseconds it took, the disk included.
+    pub nanos: u64,
+}
+
+impl Batch {
+    pub(crate) fn new(stores: Stores, base: VersionRef, version: u64, attempt: String) -> Self {
+        let (opened, sealed) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(BatchInner { stores, base, version, attempt, opened, sealed }) }
+    }
+
+    /// Opens a store at the batch's base, to be changed. Each store can be opened once in a batch; the key groups of
+    /// different partitions of a store must not overlap.
+    ///
+    /// The partition count may be another one than that of the batches before. A schema other than the stored one is
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), unless it only adds nullable value columns at the end.
+    pub async fn draft(&self, id: &StoreId, schema: &StoreSchema) -> Result<Draft> {
+        {
+            let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(other) = opened.iter().find(|other| other.overlaps(id)) {
+                return Err(Error::internal(format!("{id} was opened in this batch already, as {other}")));
+            }
+            opened.insert(id.clone());
+        }
+        let opened = self.inner.stores.image(id, schema, &self.inner.base).await?;
+        let batch = Arc::clone(&self.inner);
+        Ok(Draft::new(id.clone(), opened.codec, opened.image, batch, opened.reservation, opened.overlay_limit_bytes))
+    }
+
+    /// Writes the changes of all stores in one file, durably. All drafts must be finished.
+    ///
+    /// When this fails nothing has changed: the version underneath can be loaded, and the batch run again under another
+    /// attempt. [`ErrorKind::Fenced`](crate::ErrorKind::Fenced) means that another writer has used the attempt's name.
+    pub async fn commit(self) -> Result<Commit> {
+        let start = Instant::now();
+        let mut sealed = std::mem::take(&mut *self.inner.sealed.lock().unwrap_or_else(PoisonError::into_inner));
+        let opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if sealed.len() != opened {
+            let message =
+                format!("{} of {opened} drafts were not finished: the batch is aborted", opened - sealed.len());
+            return Err(Error::internal(message));
+        }
+        sealed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let file = self.write(&sealed).await?;
+        let reference = match &file {
+            Some(file) => VersionRef::new(self.inner.version, vec![file.reference()]),
+            None => VersionRef { version: self.inner.version, files: self.inner.base.files.clone() },
+        };
+        let segments = || file.iter().flat_map(|file| &file.segments);
+        let commit = Commit {
+            reference: reference.clone(),
+            stores: segments().count(),
+            puts: segments().map(|segment| segment.puts).sum(),
+            removes: segments().map(|segment| segment.removes).sum(),
+            bytes: file.as_ref().map_or(0, |file| file.bytes),
+            nanos: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
+        if let Some(file) = &file {
+            self.inner.stores.inner.catalog.add(Arc::clone(file));
+        }
+        self.hand_over(sealed, &reference, file.as_ref());
+        Ok(commit)
+    }
+
+    /// The file of the batch; `None` when nothing changed.
+    async fn write(&self, sealed: &[Sealed]) -> Result<Option<Arc<FileInfo>>> {
+        let changed: Vec<(&Sealed, Vec<u32>)> = sealed
+            .iter()
+            .map(|sealed| (sealed, sealed.overlay.sorted()))
+            .filter(|(sealed, slots)| !slots.is_empty() || !sealed.runs.is_empty())
+            .collect();
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let fingerprints: Vec<u8> =
+            changed.iter().flat_map(|(sealed, _)| sealed.codec.fingerprint.to_le_bytes()).collect();
+        let header = Header {
+            kind: Kind::Delta,
+            version: self.inner.version,
+            parent: self.inner.base.clone(),
+            covers: VersionRef::empty(),
+            attempt: self.inner.attempt.clone(),
+            fingerprint: hash_key(&fingerprints),
+        };
+        let mut writer = FileWriter::new(&header);
+        let place = self.inner.stores.place();
+        let name = delta_name(self.inner.version, &self.inner.attempt);
+        let mut output = Output::new(place, &name);
+        for (sealed, slots) in changed {
+            sealed.write(slots, &mut writer, &mut output).await?;
+        }
+        let finished = writer.finish();
+        output.finish(writer.take_pending()).await?;
+        Ok(Some(Arc::new(FileInfo {
+            name,
+            header,
+            segments: finished.segments.into_iter().map(Arc::new).collect(),
+            checksum: finished.checksum,
+            bytes: finished.bytes,
+        })))
+    }
+
+    /// Leaves the new version beside the old one in memory.
+    fn hand_over(&self, sealed: Vec<Sealed>, reference: &VersionRef, file: Option<&Arc<FileInfo>>) {
+        let mut loaded = self.inner.stores.lock();
+        for sealed in sealed {
+            let Some(loaded) = loaded.get_mut(&sealed.id).filter(|loaded| Arc::ptr_eq(&loaded.image, &sealed.image))
+            else {
+                continue;
+            };
+            let segment = file.and_then(|file| {
+                let segment = file.segments.iter().find(|segment| segment.store == sealed.id)?;
+                Some(Part { info: Arc::clone(file), segment: Arc::clone(segment), keys: sealed.id.clone() })
+            });
+            let changes = segment.map(|part| Changes {
+                overlay: sealed.runs.is_empty().then_some(sealed.overlay),
+                layer: LayerPlan { to: reference.clone(), from: self.inner.base.clone(), parts: vec![part] },
+                _reservation: sealed.reservation,
+            });
+            loaded.pending = Some(Pending { reference: reference.clone(), rows: sealed.rows, changes });
+        }
+        // Stores that nobody opened are at the new version, too.
+        for loaded in loaded.values_mut() {
+            let is_at_base = loaded.image.reference == self.inner.base;
+            let is_done = loaded.pending.as_ref().is_some_and(|pending| pending.reference == *reference);
+            if is_at_base && !is_done {
+                let rows = loaded.image.rows;
+                loaded.pending = Some(Pending { reference: reference.clone(), rows, changes: None });
+            }
+        }
+    }
+}
+
+impl Sealed {
+    async fn write(&self, slots: Vec<u32>, writer: &mut FileWriter, output: &mut Output<'_>) -> Result<()> {
+        let is_new_schema = self.image.fingerprint != Some(self.codec.fingerprint);
+        let in_runs: u64 = self.runs.iter().flatten().map(|run| run.info.puts + run.info.removes).sum();
+        writer.start_segment(SegmentStart {
+            store: self.id.clone(),
+            layout: self.codec.layout.clone(),
+            fingerprint: self.codec.fingerprint,
+            schema: is_new_schema.then(|| self.codec.schema.text()),
+            rows_at_most: slots.len() + in_runs as usize,
+        });
+        let mut cursors = vec![self.overlay.cursor_of(slots)];
+        cursors.extend(segment_cursors(&self.runs, &KeyRange::all())?);
+        let mut changes = Merge::new(cursors);
+        while changes.advance()? {
+            writer.push(hash_key(changes.key()), changes.key(), changes.value());
+            output.take_from(writer).await?;
+        }
+        writer.finish_segment(self.rows);
+        Ok(())
+    }
+}

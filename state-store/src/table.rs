@@ -1,0 +1,303 @@
+//! Rows of key and value bytes in memory, found by hash and, once somebody has asked for it, in key order.
+//!
+//! Two parts: an *index* by linear probing whose entries hold 32 bits of the hash and a slot number, and the *rows*, in
+//! chunks that never move. A look-up of many keys goes in phases (index entries, candidates, rows), so that the cache
+//! misses of different keys overlap. Growing the index needs no row: the entries hold the hash bits it is built from.
+
+mod order;
+mod rows;
+
+use std::sync::{Mutex, PoisonError};
+
+use self::order::Order;
+pub(crate) use self::rows::RowLayout;
+use self::rows::Rows;
+use crate::key::Keys;
+use crate::key_range::KeyRange;
+
+/// No slot.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// An index entry of no row.
+const EMPTY: u64 = u64::MAX;
+
+const MIN_CAPACITY: usize = 16;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Rows,
+    index: Index,
+    /// Built by the first scan and kept up from then on.
+    order: Mutex<Option<Order>>,
+}
+
+impl Table {
+    pub(crate) fn new(layout: RowLayout) -> Self {
+        Self { rows: Rows::new(layout), index: Index::with_capacity(0), order: Mutex::new(None) }
+    }
+
+    /// Makes room for this many rows at once, so that loading does not grow the index again and again.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.index.reserve(rows);
+    }
+
+    /// Rows in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.len == 0
+    }
+
+    /// Memory taken, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        self.rows.bytes() + self.index.entries.capacity() * 8 + order.as_ref().map_or(0, Order::bytes)
+    }
+
+    /// Slot numbers given out so far; all slots are below.
+    pub(crate) fn slots(&self) -> usize {
+        self.rows.slots()
+    }
+
+    pub(crate) fn key(&self, slot: u32) -> &[u8] {
+        self.rows.key(slot)
+    }
+
+    pub(crate) fn value(&self, slot: u32) -> &[u8] {
+        self.rows.value(slot)
+    }
+
+    /// The slot of each key, [`NONE`] where there is none.
+    pub(crate) fn find(&self, keys: &Keys) -> Vec<u32> {
+        self.find_where(keys, keys.len(), |row| row)
+    }
+
+    /// The slots of the keys in these rows.
+    pub(crate) fn find_rows(&self, keys: &Keys, rows: &[u32]) -> Vec<u32> {
+        self.find_where(keys, rows.len(), |at| rows[at] as usize)
+    }
+
+    #[inline]
+    fn find_where(&self, keys: &Keys, count: usize, row_of: impl Fn(usize) -> usize) -> Vec<u32> {
+        let hashes = keys.hashes();
+        if self.is_empty() {
+            return vec![NONE; count];
+        }
+        let entries: Vec<u64> = (0..count).map(|at| self.index.entry(tag(hashes[row_of(at)]))).collect();
+        let candidate = |(at, entry): (usize, &u64)| self.index.candidate(tag(hashes[row_of(at)]), *entry);
+        let mut slots: Vec<u32> = entries.iter().enumerate().map(candidate).collect();
+        let (bytes, offsets) = (keys.bytes().value_data(), keys.bytes().value_offsets());
+        for (at, slot) in slots.iter_mut().enumerate() {
+            let row = row_of(at);
+            let key = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
+            if *slot != NONE && !same_bytes(self.rows.key(*slot), key) {
+                *slot = self.find_one(hashes[row], key);
+            }
+        }
+        slots
+    }
+
+    /// The slot of one key.
+    pub(crate) fn find_one(&self, hash: u64, key: &[u8]) -> u32 {
+        let tag = tag(hash);
+        let mut bucket = self.index.bucket(tag);
+        loop {
+            let entry = self.index.entries[bucket];
+            if entry == EMPTY {
+                return NONE;
+            }
+            if (entry >> 32) as u32 == tag && same_bytes(self.rows.key(entry as u32), key) {
+                return entry as u32;
+            }
+            bucket = self.index.next(bucket);
+        }
+    }
+
+    /// The key's slot, made when it is not there; and whether it was made. The value of a new row is unspecified.
+    pub(crate) fn find_or_insert(&mut self, hash: u64, key: &[u8], value_len: usize) -> (u32, bool) {
+        match self.find_one(hash, key) {
+            NONE => (self.insert(hash, key, value_len), true),
+            slot => (slot, false),
+        }
+    }
+
+    /// Adds a row whose key is known to be new; the value is to be set.
+    pub(crate) fn insert(&mut self, hash: u64, key: &[u8], value_len: usize) -> u32 {
+        let slot = self.rows.add(key, value_len);
+        self.index.insert(tag(hash), slot);
+        if let Some(order) = self.order_mut() {
+            order.added(slot);
+        }
+        slot
+    }
+
+    /// Replaces a row's value.
+    pub(crate) fn set_value(&mut self, slot: u32, value: &[u8]) {
+        self.rows.set_value(slot, value);
+    }
+
+    /// Removes a row.
+    pub(crate) fn remove(&mut self, hash: u64, slot: u32) {
+        self.index.remove(tag(hash), slot);
+        match self.order.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            Some(order) => order.removed(slot),
+            None => self.rows.free(slot),
+        }
+    }
+
+    /// Gives back the space of removed rows, where that pays. To be called between batches: slots may be used again.
+    pub(crate) fn tidy(&mut self) {
+        if let Some(order) = self.order.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            let rows = &mut self.rows;
+            for slot in order.take_reusable(rows) {
+                rows.free(slot);
+            }
+        }
+        self.rows.compact();
+    }
+
+    /// The slots of all rows, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.index.entries.iter().filter(|entry| **entry != EMPTY).map(|entry| *entry as u32)
+    }
+
+    /// The slots of the rows with keys in `range`, in key order.
+    pub(crate) fn range(&self, range: &KeyRange) -> Vec<u32> {
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = order.get_or_insert_with(|| Order::new(self.iter().collect()));
+        order.sort(&self.rows);
+        order.range(&self.rows, range)
+    }
+
+    /// All slots in key order, without keeping the order.
+    pub(crate) fn sorted(&self) -> Vec<u32> {
+        order::sorted(&self.rows, self.iter())
+    }
+
+    fn order_mut(&mut self) -> Option<&mut Order> {
+        self.order.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut()
+    }
+}
+
+/// The part of the hash that the index works with. Key groups use the low bits, which are alike within a store.
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// Whether two keys are the same. A call of `memcmp` costs more than short keys do.
+#[inline]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a_first), Some(b_first), Some(a_last), Some(b_last)) => {
+            a_first == b_first && a_last == b_last && (a.len() <= 16 || a[8..] == b[8..])
+        }
+        _ => a == b,
+    }
+}
+
+/// Linear probing over `tag << 32 | slot`. The bucket is the tag's high bits, so that a growing index is read and
+/// written in order.
+#[derive(Debug)]
+struct Index {
+    entries: Vec<u64>,
+    shift: u32,
+    len: usize,
+}
+
+impl Index {
+    fn with_capacity(rows: usize) -> Self {
+        // At most 70 % full: beyond, the probes of absent keys get long.
+        let capacity = (rows * 10 / 7 + 1).next_power_of_two().max(MIN_CAPACITY);
+        Self { entries: vec![EMPTY; capacity], shift: 32 - capacity.trailing_zeros().min(32), len: 0 }
+    }
+
+    #[inline]
+    fn bucket(&self, tag: u32) -> usize {
+        (u64::from(tag) >> self.shift) as usize
+    }
+
+    #[inline]
+    fn next(&self, bucket: usize) -> usize {
+        (bucket + 1) & (self.entries.len() - 1)
+    }
+
+    #[inline]
+    fn entry(&self, tag: u32) -> u64 {
+        self.entries[self.bucket(tag)]
+    }
+
+    /// The first slot with this tag; `entry` is the one of the tag's bucket.
+    #[inline]
+    fn candidate(&self, tag: u32, mut entry: u64) -> u32 {
+        let mut bucket = self.bucket(tag);
+        while entry != EMPTY {
+            if (entry >> 32) as u32 == tag {
+                return entry as u32;
+            }
+            bucket = self.next(bucket);
+            entry = self.entries[bucket];
+        }
+        NONE
+    }
+
+    fn insert(&mut self, tag: u32, slot: u32) {
+        if (self.len + 1) * 10 > self.entries.len() * 7 {
+            self.reserve(self.entries.len());
+        }
+        self.place(u64::from(tag) << 32 | u64::from(slot));
+        self.len += 1;
+    }
+
+    fn place(&mut self, entry: u64) {
+        let mut bucket = self.bucket((entry >> 32) as u32);
+        while self.entries[bucket] != EMPTY {
+            bucket = self.next(bucket);
+        }
+        self.entries[bucket] = entry;
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        let mut larger = Self::with_capacity(rows.max(self.len));
+        if larger.entries.len() <= self.entries.len() {
+            return;
+        }
+        larger.len = self.len;
+        for entry in self.entries.iter().filter(|entry| **entry != EMPTY) {
+            larger.place(*entry);
+        }
+        *self = larger;
+    }
+
+    /// Removes an entry and moves up those behind it, so that no probe meets a gap.
+    fn remove(&mut self, tag: u32, slot: u32) {
+        let wanted = u64::from(tag) << 32 | u64::from(slot);
+        let mut gap = self.bucket(tag);
+        while self.entries[gap] != wanted {
+            if self.entries[gap] == EMPTY {
+                return;
+            }
+            gap = self.next(gap);
+        }
+        let mask = self.entries.len() - 1;
+        let mut behind = self.next(gap);
+        while self.entries[behind] != EMPTY {
+            let home = self.bucket((self.entries[behind] >> 32) as u32);
+            if (behind.wrapping_sub(home) & mask) >= (behind.wrapping_sub(gap) & mask) {
+                self.entries[gap] = self.entries[behind];
+                gap = behind;
+            }
+            behind = self.next(behind);
+        }
+        self.entries[gap] = EMPTY;
+        self.len -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

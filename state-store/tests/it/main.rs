@@ -1,0 +1,5 @@
+//! Tests of the state store from outside.
+
+mod harness;
+mod model;
+mod place;
