@@ -1,1 +1,4 @@
 //! Session, Spark's SQL dialect and functions, readStream and writeStream, planned into the engine.
+
+pub mod dialect;
+pub mod expressions;
