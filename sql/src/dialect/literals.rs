@@ -60,9 +60,11 @@ pub(super) fn rewrite(lexemes: &[Lexeme]) -> Result<Vec<Lexeme>, SyntaxError> {
                 output.push(read_suffix_type(&mut cursor)?);
                 continue;
             }
-            Token::LParen => casts.push(output.last().is_some_and(|last: &Lexeme| {
-                is_word(&last.token, "CAST") || is_word(&last.token, "TRY_CAST")
-            })),
+            Token::LParen => casts.push(
+                output
+                    .last()
+                    .is_some_and(|last: &Lexeme| is_word(&last.token, "CAST") || is_word(&last.token, "TRY_CAST")),
+            ),
             Token::RParen => {
                 casts.pop();
             }
@@ -99,7 +101,10 @@ fn is_plain_function(cursor: &Cursor<'_>) -> bool {
     if cursor.peek_nth(1) != Some(&Token::LParen) {
         return false;
     }
-    let is_predicate = || ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|query| cursor.is_word(2, query)) || cursor.peek_nth(2) == Some(&Token::LParen);
+    let is_predicate = || {
+        ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|query| cursor.is_word(2, query))
+            || cursor.peek_nth(2) == Some(&Token::LParen)
+    };
     PLAIN_FUNCTIONS.contains(&word.keyword) || (word.keyword == Keyword::EXISTS && !is_predicate())
 }
 
@@ -133,7 +138,9 @@ fn starts_interval(cursor: &Cursor<'_>) -> bool {
     let sign = usize::from(matches!(cursor.peek_nth(1), Some(Token::Minus | Token::Plus)));
     match cursor.peek_nth(1 + sign) {
         Some(Token::SingleQuotedString(_)) => true,
-        Some(Token::Number(..)) => matches!(cursor.peek_nth(2 + sign), Some(Token::Word(word)) if interval::is_unit(&word.value)),
+        Some(Token::Number(..)) => {
+            matches!(cursor.peek_nth(2 + sign), Some(Token::Word(word)) if interval::is_unit(&word.value))
+        }
         _ => false,
     }
 }

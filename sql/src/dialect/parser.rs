@@ -43,7 +43,8 @@ pub fn parse_expression(text: &str) -> Result<ast::SelectItem, SyntaxError> {
 
 /// The first words of all statements.
 const STATEMENTS: &[&str] = &[
-    "SELECT", "WITH", "VALUES", "FROM", "CREATE", "INSERT", "SHOW", "DESCRIBE", "STOP", "AWAIT", "EXPLAIN", "SET", "RESET", "DROP",
+    "SELECT", "WITH", "VALUES", "FROM", "CREATE", "INSERT", "SHOW", "DESCRIBE", "STOP", "AWAIT", "EXPLAIN", "SET",
+    "RESET", "DROP",
 ];
 
 fn parse_statement(text: &str, lexemes: &[Lexeme]) -> Result<Statement, SyntaxError> {
@@ -97,7 +98,12 @@ fn create(text: &str, cursor: &mut Cursor<'_>) -> Result<Statement, SyntaxError>
     Err(cursor.missed_one_of(&["TABLE", "VIEW", "STREAMING", "TEMPORARY"]))
 }
 
-fn create_view(text: &str, cursor: &mut Cursor<'_>, or_replace: bool, temporary: bool) -> Result<Statement, SyntaxError> {
+fn create_view(
+    text: &str,
+    cursor: &mut Cursor<'_>,
+    or_replace: bool,
+    temporary: bool,
+) -> Result<Statement, SyntaxError> {
     let if_not_exists = cursor.take_words(&["IF", "NOT", "EXISTS"]);
     let name = cursor.name("the name of the view")?;
     let columns = match cursor.peek() {
@@ -342,7 +348,9 @@ fn syntax_error(error: &ParserError, lexemes: &[Lexeme]) -> SyntaxError {
     let end = lexemes.last().map_or(Location::new(1, 1), |last| last.span.end);
     let (message, at) = split_place(&message).unwrap_or((&message, end));
     let (expected, found) = match message.strip_prefix("Expected: ").and_then(|rest| rest.rsplit_once(", found: ")) {
-        Some((expected, found)) => (expected, if found == "EOF" { "the end of the statement".into() } else { format!("'{found}'") }),
+        Some((expected, found)) => {
+            (expected, if found == "EOF" { "the end of the statement".into() } else { format!("'{found}'") })
+        }
         None => return SyntaxError::new(at, message),
     };
     let mut error = SyntaxError::expected(at, &found, expected);
@@ -366,9 +374,42 @@ fn split_place(message: &str) -> Option<(&str, Location)> {
 
 /// The words of a query that are worth suggesting.
 const KEYWORDS: &[&str] = &[
-    "SELECT", "DISTINCT", "FROM", "STREAM", "WHERE", "GROUP BY", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "JOIN", "LEFT",
-    "RIGHT", "FULL", "OUTER", "INNER", "CROSS", "SEMI", "ANTI", "UNION", "INTERSECT", "EXCEPT", "WATERMARK", "DELAY", "INTERVAL",
-    "WITHIN", "LATERAL", "VALUES", "USING", "BETWEEN", "RLIKE", "CASE", "WHEN", "THEN", "ELSE",
+    "SELECT",
+    "DISTINCT",
+    "FROM",
+    "STREAM",
+    "WHERE",
+    "GROUP BY",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "JOIN",
+    "LEFT",
+    "RIGHT",
+    "FULL",
+    "OUTER",
+    "INNER",
+    "CROSS",
+    "SEMI",
+    "ANTI",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "WATERMARK",
+    "DELAY",
+    "INTERVAL",
+    "WITHIN",
+    "LATERAL",
+    "VALUES",
+    "USING",
+    "BETWEEN",
+    "RLIKE",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
 ];
 
 /// The text that these tokens came from.
@@ -396,7 +437,9 @@ pub(super) fn ddl_text(lexemes: &[Lexeme]) -> String {
             text.push(' ');
         }
         match &lexeme.token {
-            Token::SingleQuotedString(value) => text += &format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'")),
+            Token::SingleQuotedString(value) => {
+                text += &format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+            }
             Token::Word(word) if word.quote_style.is_some() => text += &format!("`{}`", word.value.replace('`', "``")),
             token => text += &token.to_string(),
         }

@@ -49,7 +49,11 @@ pub struct WatermarkClause {
 /// Applies both halves of the rewrite.
 pub(super) fn rewrite(lexemes: Vec<Lexeme>) -> Result<Vec<Lexeme>, SyntaxError> {
     let lexemes = literals::rewrite(&lexemes)?;
-    let mut rewrite = Rewrite { cursor: Cursor::new(&lexemes), output: Vec::with_capacity(lexemes.len()), depths: vec![Place::Elsewhere] };
+    let mut rewrite = Rewrite {
+        cursor: Cursor::new(&lexemes),
+        output: Vec::with_capacity(lexemes.len()),
+        depths: vec![Place::Elsewhere],
+    };
     while rewrite.step()? {}
     Ok(rewrite.output)
 }
@@ -124,7 +128,9 @@ impl Rewrite<'_> {
                 (Some(Token::LParen), Some(Token::Word(_))) => true,
                 (Some(Token::Word(word)), _) => {
                     word.quote_style.is_some()
-                        || (!RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword) && !word.value.eq_ignore_ascii_case("AS") && !word.value.eq_ignore_ascii_case("WATERMARK"))
+                        || (!RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword)
+                            && !word.value.eq_ignore_ascii_case("AS")
+                            && !word.value.eq_ignore_ascii_case("WATERMARK"))
                 }
                 _ => false,
             }
@@ -166,7 +172,14 @@ impl Rewrite<'_> {
                 Token::RParen => depth -= 1,
                 Token::Comma if depth == 0 => return false,
                 token if depth == 0 && is_word(token, "DELAY") => return true,
-                token if depth == 0 && ["WHERE", "JOIN", "GROUP", "SELECT", "WATERMARK", "UNION"].iter().any(|word| is_word(token, word)) => return false,
+                token
+                    if depth == 0
+                        && ["WHERE", "JOIN", "GROUP", "SELECT", "WATERMARK", "UNION"]
+                            .iter()
+                            .any(|word| is_word(token, word)) =>
+                {
+                    return false;
+                }
                 _ => {}
             }
             if depth < 0 {
@@ -198,7 +211,9 @@ impl Rewrite<'_> {
         let is_explicit = self.cursor.is_word(0, "AS");
         let nth = usize::from(is_explicit);
         let is_alias = match self.cursor.peek_nth(nth) {
-            Some(Token::Word(word)) => is_explicit || word.quote_style.is_some() || !RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword),
+            Some(Token::Word(word)) => {
+                is_explicit || word.quote_style.is_some() || !RESERVED_FOR_TABLE_ALIAS.contains(&word.keyword)
+            }
             _ => false,
         };
         if !is_alias {
@@ -252,7 +267,11 @@ impl Rewrite<'_> {
         self.cursor.expect_word("DELAY")?;
         self.cursor.expect_word("OF")?;
         let delay_ms = self.delay()?;
-        Ok(marker(&first, WATERMARK, vec![expr, text_argument(&first, name), text_argument(&first, delay_ms.to_string())]))
+        Ok(marker(
+            &first,
+            WATERMARK,
+            vec![expr, text_argument(&first, name), text_argument(&first, delay_ms.to_string())],
+        ))
     }
 
     /// The interval that the first half of the rewrite left here.
@@ -272,7 +291,9 @@ impl Rewrite<'_> {
             })
             .collect();
         let delay_ms = match values[..] {
-            [months, micros] => months.checked_mul(31 * 86_400_000).and_then(|ms| ms.checked_add(micros.div_euclid(1000))),
+            [months, micros] => {
+                months.checked_mul(31 * 86_400_000).and_then(|ms| ms.checked_add(micros.div_euclid(1000)))
+            }
             _ => None,
         };
         match delay_ms {
@@ -286,7 +307,10 @@ impl Rewrite<'_> {
     fn within_watermark(&mut self) -> Result<(), SyntaxError> {
         match self.output.pop() {
             Some(close) if close.token == Token::RParen => {
-                self.output.extend([close.with_token(Token::Comma), close.with_token(Token::make_word(WITHIN_WATERMARK, Some('`')))]);
+                self.output.extend([
+                    close.with_token(Token::Comma),
+                    close.with_token(Token::make_word(WITHIN_WATERMARK, Some('`'))),
+                ]);
                 self.output.push(close);
             }
             _ => return Err(self.cursor.missed("DISTINCT ON (columns) before WITHIN WATERMARK")),
@@ -300,8 +324,10 @@ impl Rewrite<'_> {
 fn next_place(place: Place, word: &str) -> Place {
     match word {
         "FROM" | "JOIN" => Place::BeforeRelation,
-        "SELECT" | "WHERE" | "GROUP" | "HAVING" | "ORDER" | "LIMIT" | "ON" | "USING" | "UNION" | "INTERSECT" | "EXCEPT" | "MINUS"
-        | "WINDOW" | "SORT" | "CLUSTER" | "DISTRIBUTE" | "QUALIFY" | "OFFSET" | "VALUES" => Place::Elsewhere,
+        "SELECT" | "WHERE" | "GROUP" | "HAVING" | "ORDER" | "LIMIT" | "ON" | "USING" | "UNION" | "INTERSECT"
+        | "EXCEPT" | "MINUS" | "WINDOW" | "SORT" | "CLUSTER" | "DISTRIBUTE" | "QUALIFY" | "OFFSET" | "VALUES" => {
+            Place::Elsewhere
+        }
         "LATERAL" => place,
         _ if place == Place::BeforeRelation => Place::AfterRelation,
         _ => place,
@@ -314,7 +340,9 @@ impl StreamRelation {
     /// # Errors
     /// A real `TABLESAMPLE`, which we do not have.
     pub(super) fn of_sample(sample: Option<&ast::TableSampleKind>) -> Result<Self, SyntaxError> {
-        let Some(ast::TableSampleKind::AfterTableAlias(sample) | ast::TableSampleKind::BeforeTableAlias(sample)) = sample else {
+        let Some(ast::TableSampleKind::AfterTableAlias(sample) | ast::TableSampleKind::BeforeTableAlias(sample)) =
+            sample
+        else {
             return Ok(Self::default());
         };
         let arguments = match sample.quantity.as_ref().map(|quantity| &quantity.value) {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, MapArray, StructArray, UInt64Array, make_comparator};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, ListArray, MapArray, StructArray, UInt64Array, make_comparator,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
@@ -18,9 +20,12 @@ use super::types::is_integer;
 
 pub(super) const ARRAY_ITEM: Operator = Operator { name: "spark_array_item", returns: element_type, run: array_item };
 pub(super) const MAP_VALUE: Operator = Operator { name: "spark_map_value", returns: value_type, run: map_value };
-pub(super) const ARRAY_FIELD: Operator = Operator { name: "spark_array_field", returns: array_field_type, run: array_field };
-pub(super) const MAP_ENTRIES: Operator = Operator { name: "spark_map_entries", returns: entries_type, run: map_entries };
-pub(super) const WITH_POSITIONS: Operator = Operator { name: "spark_with_positions", returns: positions_type, run: with_positions };
+pub(super) const ARRAY_FIELD: Operator =
+    Operator { name: "spark_array_field", returns: array_field_type, run: array_field };
+pub(super) const MAP_ENTRIES: Operator =
+    Operator { name: "spark_map_entries", returns: entries_type, run: map_entries };
+pub(super) const WITH_POSITIONS: Operator =
+    Operator { name: "spark_with_positions", returns: positions_type, run: with_positions };
 
 /// `expr.name`.
 pub(super) fn field(semantics: &Semantics<'_>, expr: Expr, name: &str) -> Result<Expr> {
@@ -47,12 +52,16 @@ pub(super) fn item(semantics: &Semantics<'_>, expr: Expr, index: Expr) -> Result
             sql_type_name(&index_type)
         ))),
         DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) => Ok(MAP_VALUE.call(vec![expr, semantics.cast(index, fields[0].data_type(), false)?])),
+            DataType::Struct(fields) => {
+                Ok(MAP_VALUE.call(vec![expr, semantics.cast(index, fields[0].data_type(), false)?]))
+            }
             other => Err(no_fields(other, "key")),
         },
         DataType::Struct(fields) => match index {
             Expr::Literal(ScalarValue::Utf8(Some(name)), _) => Ok(get_field(expr, exact_name(&fields, &name)?)),
-            _ => Err(DataFusionError::Plan("[INVALID_EXTRACT_FIELD_TYPE] a struct's field is named by a string, as in s['f'] or s.f".to_string())),
+            _ => Err(DataFusionError::Plan(
+                "[INVALID_EXTRACT_FIELD_TYPE] a struct's field is named by a string, as in s['f'] or s.f".to_string(),
+            )),
         },
         other => Err(no_fields(&other, "index")),
     }
@@ -63,16 +72,24 @@ fn exact_name(fields: &Fields, name: &str) -> Result<String> {
     let mut found = fields.iter().filter(|field| field.name().eq_ignore_ascii_case(name));
     match (found.next(), found.next()) {
         (Some(field), None) => Ok(field.name().clone()),
-        (Some(_), Some(_)) => Err(DataFusionError::Plan(format!("[AMBIGUOUS_REFERENCE_TO_FIELDS] Ambiguous reference to the field `{name}`: it appears several times in the struct."))),
+        (Some(_), Some(_)) => Err(DataFusionError::Plan(format!(
+            "[AMBIGUOUS_REFERENCE_TO_FIELDS] Ambiguous reference to the field `{name}`: it appears several times in the struct."
+        ))),
         (None, _) => {
             let names: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
-            Err(DataFusionError::Plan(format!("[FIELD_NOT_FOUND] No such struct field `{name}` in {}.", names.join(", "))))
+            Err(DataFusionError::Plan(format!(
+                "[FIELD_NOT_FOUND] No such struct field `{name}` in {}.",
+                names.join(", ")
+            )))
         }
     }
 }
 
 fn no_fields(data_type: &DataType, name: &str) -> DataFusionError {
-    DataFusionError::Plan(format!("[INVALID_EXTRACT_BASE_FIELD_TYPE] Can't extract `{name}` from \"{}\": it needs an array, a map or a struct.", sql_type_name(data_type)))
+    DataFusionError::Plan(format!(
+        "[INVALID_EXTRACT_BASE_FIELD_TYPE] Can't extract `{name}` from \"{}\": it needs an array, a map or a struct.",
+        sql_type_name(data_type)
+    ))
 }
 
 fn element_type(shape: &Shape<'_>) -> Result<DataType> {
@@ -105,7 +122,10 @@ fn array_field_type(shape: &Shape<'_>) -> Result<DataType> {
     match shape.data_type(0) {
         DataType::List(element) => match element.data_type() {
             DataType::Struct(fields) => {
-                let field = fields.iter().find(|field| field.name() == shape.text(1)).ok_or_else(|| no_fields(element.data_type(), shape.text(1)))?;
+                let field = fields
+                    .iter()
+                    .find(|field| field.name() == shape.text(1))
+                    .ok_or_else(|| no_fields(element.data_type(), shape.text(1)))?;
                 Ok(list_of(field.data_type().clone()))
             }
             other => Err(no_fields(other, shape.text(1))),
@@ -159,7 +179,8 @@ fn map_value(call: &Call<'_>) -> Result<ArrayRef> {
             if map.is_null(row) || key.is_null(row) {
                 return None;
             }
-            let range = usize::try_from(map.value_offsets()[row]).ok()?..usize::try_from(map.value_offsets()[row + 1]).ok()?;
+            let range =
+                usize::try_from(map.value_offsets()[row]).ok()?..usize::try_from(map.value_offsets()[row + 1]).ok()?;
             range.into_iter().find(|place| equals(*place, row).is_eq()).and_then(|place| u64::try_from(place).ok())
         })
         .collect();
@@ -184,7 +205,12 @@ fn map_entries(call: &Call<'_>) -> Result<ArrayRef> {
     let array = call.array(0)?;
     let map: &MapArray = array.as_map();
     let DataType::List(element) = call.returns else { return Err(no_fields(call.returns, "element")) };
-    Ok(Arc::new(ListArray::try_new(Arc::clone(element), map.offsets().clone(), Arc::new(map.entries().clone()), map.nulls().cloned())?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(element),
+        map.offsets().clone(),
+        Arc::new(map.entries().clone()),
+        map.nulls().cloned(),
+    )?))
 }
 
 fn with_positions(call: &Call<'_>) -> Result<ArrayRef> {

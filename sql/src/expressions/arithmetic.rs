@@ -15,8 +15,8 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray}
 use arrow::compute::kernels::arity::try_unary;
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{
-    ArrowNativeTypeOp, DataType, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalUnit, IntervalYearMonthType,
+    ArrowNativeTypeOp, DataType, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
 };
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
@@ -26,15 +26,28 @@ use super::decimal;
 use super::error::{different_types, divide_by_zero, negation_overflow, overflow, remainder_by_zero, wrong_type};
 use super::operator::{Call, Operator, Shape};
 use super::semantics::{Op, Semantics, binary};
-use super::types::{adjusted_decimal, common_type, decimal_of, is_integer, is_numeric};
+use super::types::{adjusted_decimal, common_type, decimal_of, is_numeric};
 
-pub(super) const ADD: Operator = Operator { name: "spark_add", returns: |shape| result_type(shape, Op::Add), run: |call| checked(call, Op::Add) };
-pub(super) const SUBTRACT: Operator = Operator { name: "spark_subtract", returns: |shape| result_type(shape, Op::Subtract), run: |call| checked(call, Op::Subtract) };
-pub(super) const MULTIPLY: Operator = Operator { name: "spark_multiply", returns: |shape| result_type(shape, Op::Multiply), run: |call| checked(call, Op::Multiply) };
-pub(super) const DIVIDE: Operator = Operator { name: "spark_divide", returns: |shape| result_type(shape, Op::Divide), run: divide };
-pub(super) const INTEGER_DIVIDE: Operator = Operator { name: "spark_div", returns: |_| Ok(DataType::Int64), run: integer_divide };
-pub(super) const MODULO: Operator = Operator { name: "spark_mod", returns: |shape| result_type(shape, Op::Modulo), run: modulo };
-pub(super) const NEGATE: Operator = Operator { name: "spark_negative", returns: |shape| Ok(shape.data_type(0).clone()), run: negate };
+pub(super) const ADD: Operator =
+    Operator { name: "spark_add", returns: |shape| result_type(shape, Op::Add), run: |call| checked(call, Op::Add) };
+pub(super) const SUBTRACT: Operator = Operator {
+    name: "spark_subtract",
+    returns: |shape| result_type(shape, Op::Subtract),
+    run: |call| checked(call, Op::Subtract),
+};
+pub(super) const MULTIPLY: Operator = Operator {
+    name: "spark_multiply",
+    returns: |shape| result_type(shape, Op::Multiply),
+    run: |call| checked(call, Op::Multiply),
+};
+pub(super) const DIVIDE: Operator =
+    Operator { name: "spark_divide", returns: |shape| result_type(shape, Op::Divide), run: divide };
+pub(super) const INTEGER_DIVIDE: Operator =
+    Operator { name: "spark_div", returns: |_| Ok(DataType::Int64), run: integer_divide };
+pub(super) const MODULO: Operator =
+    Operator { name: "spark_mod", returns: |shape| result_type(shape, Op::Modulo), run: modulo };
+pub(super) const NEGATE: Operator =
+    Operator { name: "spark_negative", returns: |shape| Ok(shape.data_type(0).clone()), run: negate };
 
 /// Types the operands and picks the operator.
 pub(super) fn arithmetic(semantics: &Semantics<'_>, left: Expr, op: Op, right: Expr) -> Result<Expr> {
@@ -46,7 +59,11 @@ pub(super) fn arithmetic(semantics: &Semantics<'_>, left: Expr, op: Op, right: E
         return Err(wrong_type(op.symbol(), "numbers", &common));
     }
     if op == Op::IntegerDivide && matches!(common, DataType::Float32 | DataType::Float64) {
-        let is_same = left_type == right_type || matches!((&left_type, &right_type), (DataType::Float64, DataType::Decimal128(..)) | (DataType::Decimal128(..), DataType::Float64));
+        let is_same = left_type == right_type
+            || matches!(
+                (&left_type, &right_type),
+                (DataType::Float64, DataType::Decimal128(..)) | (DataType::Decimal128(..), DataType::Float64)
+            );
         return Err(if is_same { wrong_type("div", "whole numbers or decimals", &common) } else { refused() });
     }
     if matches!(common, DataType::Decimal128(..)) {
@@ -130,10 +147,22 @@ fn decimal_result(op: Op, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
 macro_rules! by_integer {
     ($data_type:expr, $name:ident => $body:expr) => {
         match $data_type {
-            DataType::Int8 => { type $name = Int8Type; $body }
-            DataType::Int16 => { type $name = Int16Type; $body }
-            DataType::Int32 => { type $name = Int32Type; $body }
-            DataType::Int64 => { type $name = Int64Type; $body }
+            DataType::Int8 => {
+                type $name = Int8Type;
+                $body
+            }
+            DataType::Int16 => {
+                type $name = Int16Type;
+                $body
+            }
+            DataType::Int32 => {
+                type $name = Int32Type;
+                $body
+            }
+            DataType::Int64 => {
+                type $name = Int64Type;
+                $body
+            }
             other => Err(DataFusionError::Internal(format!("an arithmetic operator got {other}"))),
         }
     };
@@ -186,12 +215,17 @@ fn modulo(call: &Call<'_>) -> Result<ArrayRef> {
 fn remainder<T: ArrowPrimitiveType>(left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
     let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
     refuse_zero(left, right, remainder_by_zero)?;
-    let result: PrimitiveArray<T> = arrow::compute::kernels::arity::binary(left, right, |a, b| if b.is_zero() { a } else { a.mod_wrapping(b) })?;
+    let result: PrimitiveArray<T> =
+        arrow::compute::kernels::arity::binary(left, right, |a, b| if b.is_zero() { a } else { a.mod_wrapping(b) })?;
     Ok(Arc::new(result))
 }
 
 /// An error if a row divides by zero; null rows do not.
-fn refuse_zero<T: ArrowPrimitiveType>(left: &PrimitiveArray<T>, right: &PrimitiveArray<T>, error: fn() -> DataFusionError) -> Result<()> {
+fn refuse_zero<T: ArrowPrimitiveType>(
+    left: &PrimitiveArray<T>,
+    right: &PrimitiveArray<T>,
+    error: fn() -> DataFusionError,
+) -> Result<()> {
     if !right.values().iter().any(|value| value.is_zero()) {
         return Ok(());
     }
@@ -213,6 +247,7 @@ fn negate(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn negated<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<ArrayRef> {
-    let result: Result<PrimitiveArray<T>, ArrowError> = try_unary(array.as_primitive::<T>(), ArrowNativeTypeOp::neg_checked);
+    let result: Result<PrimitiveArray<T>, ArrowError> =
+        try_unary(array.as_primitive::<T>(), ArrowNativeTypeOp::neg_checked);
     Ok(Arc::new(result.map_err(|_| negation_overflow(array.data_type()))?.with_data_type(array.data_type().clone())))
 }

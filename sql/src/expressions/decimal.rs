@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, PrimitiveArray};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int64Array, PrimitiveArray};
 use arrow::compute::kernels::arity::try_binary;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Int64Type, i256};
 use arrow::error::ArrowError;
@@ -38,12 +38,17 @@ pub(super) fn arithmetic(left: &ArrayRef, op: Op, right: &ArrayRef, returns: &Da
                     .ok_or_else(|| decimal_out_of_range("result", precision, scale))
             };
             let computed: Decimal128Array = match op {
-                Op::Multiply => rows::<Decimal128Type>(left, right, |a, b| fits(i256::from_i128(a).wrapping_mul(i256::from_i128(b)), scales.0 + scales.1))?,
+                Op::Multiply => rows::<Decimal128Type>(left, right, |a, b| {
+                    fits(i256::from_i128(a).wrapping_mul(i256::from_i128(b)), scales.0 + scales.1)
+                })?,
                 Op::Divide => rows::<Decimal128Type>(left, right, |a, b| {
                     if b == 0 {
                         return Err(divide_by_zero());
                     }
-                    quotient(a, b, scales, i32::from(scale)).to_i128().filter(|value| fits_precision(*value, precision)).ok_or_else(|| decimal_out_of_range("quotient", precision, scale))
+                    quotient(a, b, scales, i32::from(scale))
+                        .to_i128()
+                        .filter(|value| fits_precision(*value, precision))
+                        .ok_or_else(|| decimal_out_of_range("quotient", precision, scale))
                 })?,
                 Op::Modulo => rows::<Decimal128Type>(left, right, |a, b| {
                     let (a, b) = same_scale(a, b, scales);
@@ -66,7 +71,8 @@ fn rows<O: ArrowPrimitiveType>(
     right: &Decimal128Array,
     compute: impl Fn(i128, i128) -> Result<O::Native>,
 ) -> Result<PrimitiveArray<O>> {
-    let computed = try_binary(left, right, |a, b| compute(a, b).map_err(|error| ArrowError::ExternalError(Box::new(error))));
+    let computed =
+        try_binary(left, right, |a, b| compute(a, b).map_err(|error| ArrowError::ExternalError(Box::new(error))));
     computed.map_err(|error| match error {
         ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
             Ok(inner) => *inner,
@@ -78,7 +84,8 @@ fn rows<O: ArrowPrimitiveType>(
 
 fn same_scale(a: i128, b: i128, (s1, s2): (i32, i32)) -> (i256, i256) {
     let scale = s1.max(s2);
-    let scaled = |value: i128, from: i32| i256::from_i128(value).wrapping_mul(power_of_ten((scale - from).unsigned_abs()));
+    let scaled =
+        |value: i128, from: i32| i256::from_i128(value).wrapping_mul(power_of_ten((scale - from).unsigned_abs()));
     (scaled(a, s1), scaled(b, s2))
 }
 

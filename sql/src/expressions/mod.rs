@@ -21,10 +21,10 @@ mod types;
 use std::sync::Arc;
 
 use datafusion::common::Result;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 use millstream_formats::java_time::Zone;
 
-pub(crate) use error::runtime;
 use operator::Operator;
 pub use rule::SparkOperators;
 pub use semantics::{Op, Semantics};
@@ -59,6 +59,16 @@ const OPERATORS: &[Operator] = &[
 /// The operators as functions, for a session's registry and for whoever decodes a plan.
 pub fn operators() -> Vec<Arc<ScalarUDF>> {
     OPERATORS.iter().map(|operator| operator.function()).collect()
+}
+
+/// Adds the operators, and the analyzer rule that uses them, to what a session is built from.
+///
+/// The rule comes before DataFusion's own, which would give operators its casts.
+pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder.scalar_functions().get_or_insert_default().extend(operators());
+    let mut rules = builder.analyzer().take().unwrap_or_default().rules;
+    rules.insert(0, Arc::new(SparkOperators));
+    builder.with_analyzer_rules(rules)
 }
 
 /// A session time zone by its name.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Datum};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 /// One line of [`OPERATORS`](super::OPERATORS).
 #[derive(Clone, Copy)]
@@ -71,7 +73,10 @@ impl Call<'_> {
 impl Operator {
     /// The function that DataFusion knows.
     pub(super) fn function(self) -> Arc<ScalarUDF> {
-        Arc::new(ScalarUDF::new_from_impl(OperatorFunction { operator: self, signature: Signature::variadic_any(Volatility::Immutable) }))
+        Arc::new(ScalarUDF::new_from_impl(OperatorFunction {
+            operator: self,
+            signature: Signature::variadic_any(Volatility::Immutable),
+        }))
     }
 
     /// A call of it.
@@ -115,7 +120,8 @@ impl ScalarUDFImpl for OperatorFunction {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let fields: Vec<FieldRef> = types.iter().map(|data_type| Arc::new(Field::new("", data_type.clone(), true))).collect();
+        let fields: Vec<FieldRef> =
+            types.iter().map(|data_type| Arc::new(Field::new("", data_type.clone(), true))).collect();
         (self.operator.returns)(&Shape { fields: &fields, literals: &[] })
     }
 

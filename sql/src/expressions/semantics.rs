@@ -146,7 +146,9 @@ impl<'a> Semantics<'a> {
         let expr = self.number_of_string(expr)?;
         match self.type_of(&expr)? {
             DataType::Float32 | DataType::Float64 => Ok(Expr::Negative(Box::new(expr))),
-            data_type if is_integer(&data_type) || matches!(data_type, DataType::Decimal128(..)) => Ok(arithmetic::NEGATE.call(vec![expr])),
+            data_type if is_integer(&data_type) || matches!(data_type, DataType::Decimal128(..)) => {
+                Ok(arithmetic::NEGATE.call(vec![expr]))
+            }
             data_type if super::types::is_interval(&data_type) => Ok(arithmetic::NEGATE.call(vec![expr])),
             DataType::Null => Ok(expr),
             other => Err(wrong_type("-", "a number or an interval", &other)),
@@ -160,7 +162,9 @@ impl<'a> Semantics<'a> {
     pub fn positive(&self, expr: Expr) -> Result<Expr> {
         let expr = self.number_of_string(expr)?;
         match self.type_of(&expr)? {
-            data_type if is_numeric(&data_type) || super::types::is_interval(&data_type) || data_type.is_null() => Ok(expr),
+            data_type if is_numeric(&data_type) || super::types::is_interval(&data_type) || data_type.is_null() => {
+                Ok(expr)
+            }
             other => Err(wrong_type("+", "a number or an interval", &other)),
         }
     }
@@ -234,7 +238,8 @@ impl<'a> Semantics<'a> {
     pub fn common_type(&self, types: &[DataType], what: &str) -> Result<DataType> {
         let mut common = DataType::Null;
         // Strings last: they take the type of the others.
-        let (strings, others): (Vec<&DataType>, Vec<&DataType>) = types.iter().partition(|data_type| **data_type == DataType::Utf8);
+        let (strings, others): (Vec<&DataType>, Vec<&DataType>) =
+            types.iter().partition(|data_type| **data_type == DataType::Utf8);
         for data_type in others.into_iter().chain(strings) {
             common = super::types::common_type(&common, data_type).ok_or_else(|| {
                 let names: Vec<String> = types.iter().map(|data_type| format!("\"{}\"", sql_type_name(data_type))).collect();
@@ -300,7 +305,8 @@ impl<'a> Semantics<'a> {
 
     fn comparison(&self, left: Expr, op: Op, right: Expr) -> Result<Expr> {
         let (left_type, right_type) = (self.type_of(&left)?, self.type_of(&right)?);
-        let common = common_type(&left_type, &right_type).ok_or_else(|| different_types(op.symbol(), &left_type, &right_type))?;
+        let common = common_type(&left_type, &right_type)
+            .ok_or_else(|| different_types(op.symbol(), &left_type, &right_type))?;
         if !is_orderable(&common) {
             return Err(DataFusionError::Plan(format!(
                 "[DATATYPE_MISMATCH.INVALID_ORDERING_TYPE] Cannot resolve \"{}\" due to data type mismatch: values of \"{}\" have no order.",
@@ -336,7 +342,8 @@ impl<'a> Semantics<'a> {
 
     fn bits(&self, left: Expr, op: Op, right: Expr) -> Result<Expr> {
         let (left_type, right_type) = (self.type_of(&left)?, self.type_of(&right)?);
-        let common = common_type(&left_type, &right_type).ok_or_else(|| different_types(op.symbol(), &left_type, &right_type))?;
+        let common = common_type(&left_type, &right_type)
+            .ok_or_else(|| different_types(op.symbol(), &left_type, &right_type))?;
         if !is_integer(&common) {
             return Err(wrong_type(op.symbol(), "whole numbers", &common));
         }
@@ -386,8 +393,16 @@ fn with_backslashes(pattern: &str, escape: char) -> Result<String> {
                     }
                     output.push(next);
                 }
-                Some(_) => return Err(DataFusionError::Plan(format!("[INVALID_FORMAT.ESC_IN_THE_MIDDLE] the escape character is not allowed to precede any other character than itself, % and _ in '{pattern}'"))),
-                None => return Err(DataFusionError::Plan(format!("[INVALID_FORMAT.ESC_AT_THE_END] the escape character is not allowed at the end of '{pattern}'"))),
+                Some(_) => {
+                    return Err(DataFusionError::Plan(format!(
+                        "[INVALID_FORMAT.ESC_IN_THE_MIDDLE] the escape character is not allowed to precede any other character than itself, % and _ in '{pattern}'"
+                    )));
+                }
+                None => {
+                    return Err(DataFusionError::Plan(format!(
+                        "[INVALID_FORMAT.ESC_AT_THE_END] the escape character is not allowed at the end of '{pattern}'"
+                    )));
+                }
             }
         } else {
             if c == '\\' {

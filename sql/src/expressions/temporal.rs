@@ -15,8 +15,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::compute::kernels::arity::try_binary;
 use arrow::datatypes::{
-    DataType, Date32Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, Date32Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type, IntervalUnit,
+    IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta};
@@ -28,15 +28,24 @@ use super::operator::{Call, Operator, Shape};
 use super::semantics::{Op, Semantics};
 use super::types::{is_integer, is_interval, is_numeric, is_timestamp};
 
-pub(super) const DATE_ADD_DAYS: Operator = Operator { name: "spark_date_add_days", returns: first_type, run: date_add_days };
-pub(super) const DATE_ADD_MONTHS: Operator = Operator { name: "spark_date_add_months", returns: first_type, run: date_add_months };
-pub(super) const DATE_DIFF: Operator = Operator { name: "spark_date_difference", returns: |_| Ok(duration()), run: date_difference };
-pub(super) const TIMESTAMP_ADD: Operator = Operator { name: "spark_timestamp_add", returns: first_type, run: timestamp_add };
-pub(super) const TIMESTAMP_ADD_MONTHS: Operator = Operator { name: "spark_timestamp_add_months", returns: first_type, run: timestamp_add_months };
-pub(super) const TIMESTAMP_DIFF: Operator = Operator { name: "spark_timestamp_difference", returns: |_| Ok(duration()), run: timestamp_difference };
-pub(super) const INTERVAL_ADD: Operator = Operator { name: "spark_interval_add", returns: first_type, run: interval_add };
-pub(super) const INTERVAL_MULTIPLY: Operator = Operator { name: "spark_interval_multiply", returns: first_type, run: |call| interval_scaled(call, false) };
-pub(super) const INTERVAL_DIVIDE: Operator = Operator { name: "spark_interval_divide", returns: first_type, run: |call| interval_scaled(call, true) };
+pub(super) const DATE_ADD_DAYS: Operator =
+    Operator { name: "spark_date_add_days", returns: first_type, run: date_add_days };
+pub(super) const DATE_ADD_MONTHS: Operator =
+    Operator { name: "spark_date_add_months", returns: first_type, run: date_add_months };
+pub(super) const DATE_DIFF: Operator =
+    Operator { name: "spark_date_difference", returns: |_| Ok(duration()), run: date_difference };
+pub(super) const TIMESTAMP_ADD: Operator =
+    Operator { name: "spark_timestamp_add", returns: first_type, run: timestamp_add };
+pub(super) const TIMESTAMP_ADD_MONTHS: Operator =
+    Operator { name: "spark_timestamp_add_months", returns: first_type, run: timestamp_add_months };
+pub(super) const TIMESTAMP_DIFF: Operator =
+    Operator { name: "spark_timestamp_difference", returns: |_| Ok(duration()), run: timestamp_difference };
+pub(super) const INTERVAL_ADD: Operator =
+    Operator { name: "spark_interval_add", returns: first_type, run: interval_add };
+pub(super) const INTERVAL_MULTIPLY: Operator =
+    Operator { name: "spark_interval_multiply", returns: first_type, run: |call| interval_scaled(call, false) };
+pub(super) const INTERVAL_DIVIDE: Operator =
+    Operator { name: "spark_interval_divide", returns: first_type, run: |call| interval_scaled(call, true) };
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -48,15 +57,26 @@ pub(super) fn arithmetic(semantics: &Semantics<'_>, left: &Expr, op: Op, right: 
     Ok(match op {
         Op::Add if is_time(&left_type) && is_interval(&right_type) => Some(shifted(semantics, a, b)?),
         Op::Add if is_interval(&left_type) && is_time(&right_type) => Some(shifted(semantics, b, a)?),
-        Op::Subtract if is_time(&left_type) && is_interval(&right_type) => Some(shifted(semantics, a, semantics.negate(b)?)?),
-        Op::Add if left_type == DataType::Date32 && is_days(&right_type) => Some(DATE_ADD_DAYS.call(vec![a, semantics.cast(b, &DataType::Int32, false)?])),
-        Op::Add if right_type == DataType::Date32 && is_days(&left_type) => Some(DATE_ADD_DAYS.call(vec![b, semantics.cast(a, &DataType::Int32, false)?])),
+        Op::Subtract if is_time(&left_type) && is_interval(&right_type) => {
+            Some(shifted(semantics, a, semantics.negate(b)?)?)
+        }
+        Op::Add if left_type == DataType::Date32 && is_days(&right_type) => {
+            Some(DATE_ADD_DAYS.call(vec![a, semantics.cast(b, &DataType::Int32, false)?]))
+        }
+        Op::Add if right_type == DataType::Date32 && is_days(&left_type) => {
+            Some(DATE_ADD_DAYS.call(vec![b, semantics.cast(a, &DataType::Int32, false)?]))
+        }
         Op::Subtract if left_type == DataType::Date32 && is_days(&right_type) => {
             let days = semantics.negate(semantics.cast(b, &DataType::Int32, false)?)?;
             Some(DATE_ADD_DAYS.call(vec![a, days]))
         }
-        Op::Subtract if left_type == DataType::Date32 && right_type == DataType::Date32 => Some(DATE_DIFF.call(vec![a, b])),
-        Op::Subtract if is_time(&left_type) && (is_time(&right_type) || right_type == DataType::Utf8) || (left_type == DataType::Utf8 && is_time(&right_type) && op == Op::Subtract) => {
+        Op::Subtract if left_type == DataType::Date32 && right_type == DataType::Date32 => {
+            Some(DATE_DIFF.call(vec![a, b]))
+        }
+        Op::Subtract
+            if is_time(&left_type) && (is_time(&right_type) || right_type == DataType::Utf8)
+                || (left_type == DataType::Utf8 && is_time(&right_type) && op == Op::Subtract) =>
+        {
             let common = semantics.common_type(&[left_type, right_type], "-")?;
             if common == DataType::Date32 {
                 let (a, b) = (semantics.cast(a, &common, false)?, semantics.cast(b, &common, false)?);
@@ -68,9 +88,15 @@ pub(super) fn arithmetic(semantics: &Semantics<'_>, left: &Expr, op: Op, right: 
             let b = if op == Op::Subtract { semantics.negate(b)? } else { b };
             Some(INTERVAL_ADD.call(vec![a, b]))
         }
-        Op::Multiply if is_interval(&left_type) && is_numeric(&right_type) => Some(scaled(semantics, INTERVAL_MULTIPLY, a, b)?),
-        Op::Multiply if is_numeric(&left_type) && is_interval(&right_type) => Some(scaled(semantics, INTERVAL_MULTIPLY, b, a)?),
-        Op::Divide if is_interval(&left_type) && is_numeric(&right_type) => Some(scaled(semantics, INTERVAL_DIVIDE, a, b)?),
+        Op::Multiply if is_interval(&left_type) && is_numeric(&right_type) => {
+            Some(scaled(semantics, INTERVAL_MULTIPLY, a, b)?)
+        }
+        Op::Multiply if is_numeric(&left_type) && is_interval(&right_type) => {
+            Some(scaled(semantics, INTERVAL_MULTIPLY, b, a)?)
+        }
+        Op::Divide if is_interval(&left_type) && is_numeric(&right_type) => {
+            Some(scaled(semantics, INTERVAL_DIVIDE, a, b)?)
+        }
         _ => None,
     })
 }
@@ -85,7 +111,11 @@ fn shifted(semantics: &Semantics<'_>, time: Expr, interval: Expr) -> Result<Expr
     let is_date = semantics.type_of(&time)? == DataType::Date32;
     if semantics.type_of(&interval)? == DataType::Interval(IntervalUnit::YearMonth) {
         let zone = Expr::Literal(ScalarValue::Utf8(Some(semantics.zone().to_string())), None);
-        return Ok(if is_date { DATE_ADD_MONTHS.call(vec![time, interval]) } else { TIMESTAMP_ADD_MONTHS.call(vec![time, interval, zone]) });
+        return Ok(if is_date {
+            DATE_ADD_MONTHS.call(vec![time, interval])
+        } else {
+            TIMESTAMP_ADD_MONTHS.call(vec![time, interval, zone])
+        });
     }
     if is_date {
         if let Some(days) = whole_days(&interval) {
@@ -139,9 +169,10 @@ fn combined<A: ArrowPrimitiveType, B: ArrowPrimitiveType, O: ArrowPrimitiveType>
 
 fn out_of_range(data_type: &DataType) -> DataFusionError {
     match data_type {
-        DataType::Date32 | DataType::Timestamp(..) => {
-            runtime(format!("[DATETIME_OVERFLOW] Datetime operation overflow: the {} is out of range.", super::sql_type_name(data_type)))
-        }
+        DataType::Date32 | DataType::Timestamp(..) => runtime(format!(
+            "[DATETIME_OVERFLOW] Datetime operation overflow: the {} is out of range.",
+            super::sql_type_name(data_type)
+        )),
         other => overflow(other),
     }
 }
@@ -151,11 +182,15 @@ fn date_add_days(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn date_add_months(call: &Call<'_>) -> Result<ArrayRef> {
-    combined::<Date32Type, IntervalYearMonthType, Date32Type>(call, |days, months| days_of(add_months(date_of(days)?, months)?))
+    combined::<Date32Type, IntervalYearMonthType, Date32Type>(call, |days, months| {
+        days_of(add_months(date_of(days)?, months)?)
+    })
 }
 
 fn date_difference(call: &Call<'_>) -> Result<ArrayRef> {
-    combined::<Date32Type, Date32Type, DurationMicrosecondType>(call, |a, b| (i64::from(a) - i64::from(b)).checked_mul(DAY_US))
+    combined::<Date32Type, Date32Type, DurationMicrosecondType>(call, |a, b| {
+        (i64::from(a) - i64::from(b)).checked_mul(DAY_US)
+    })
 }
 
 fn timestamp_add(call: &Call<'_>) -> Result<ArrayRef> {
@@ -187,7 +222,10 @@ fn timestamp_add_months(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn interval_add(call: &Call<'_>) -> Result<ArrayRef> {
     match call.returns {
-        DataType::Duration(_) => combined::<DurationMicrosecondType, DurationMicrosecondType, DurationMicrosecondType>(call, i64::checked_add),
+        DataType::Duration(_) => combined::<DurationMicrosecondType, DurationMicrosecondType, DurationMicrosecondType>(
+            call,
+            i64::checked_add,
+        ),
         _ => combined::<IntervalYearMonthType, IntervalYearMonthType, IntervalYearMonthType>(call, i32::checked_add),
     }
 }
@@ -195,7 +233,9 @@ fn interval_add(call: &Call<'_>) -> Result<ArrayRef> {
 fn interval_scaled(call: &Call<'_>, divide: bool) -> Result<ArrayRef> {
     let number = call.array(1)?;
     if divide && has_zero(&number) {
-        return Err(runtime("[INTERVAL_DIVIDED_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return NULL instead."));
+        return Err(runtime(
+            "[INTERVAL_DIVIDED_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return NULL instead.",
+        ));
     }
     let whole = |value: i64, number: i64| {
         if divide { half_up(value, number) } else { value.checked_mul(number) }
@@ -206,11 +246,17 @@ fn interval_scaled(call: &Call<'_>, divide: bool) -> Result<ArrayRef> {
         rounded(exact)
     };
     match (call.returns, number.data_type()) {
-        (DataType::Duration(_), DataType::Int64) => combined::<DurationMicrosecondType, Int64Type, DurationMicrosecondType>(call, whole),
-        (DataType::Duration(_), _) => combined::<DurationMicrosecondType, Float64Type, DurationMicrosecondType>(call, real),
-        (_, DataType::Int64) => combined::<IntervalYearMonthType, Int64Type, IntervalYearMonthType>(call, |months, number| {
-            whole(i64::from(months), number).and_then(|months| i32::try_from(months).ok())
-        }),
+        (DataType::Duration(_), DataType::Int64) => {
+            combined::<DurationMicrosecondType, Int64Type, DurationMicrosecondType>(call, whole)
+        }
+        (DataType::Duration(_), _) => {
+            combined::<DurationMicrosecondType, Float64Type, DurationMicrosecondType>(call, real)
+        }
+        (_, DataType::Int64) => {
+            combined::<IntervalYearMonthType, Int64Type, IntervalYearMonthType>(call, |months, number| {
+                whole(i64::from(months), number).and_then(|months| i32::try_from(months).ok())
+            })
+        }
         _ => combined::<IntervalYearMonthType, Float64Type, IntervalYearMonthType>(call, |months, number| {
             real(i64::from(months), number).and_then(|months| i32::try_from(months).ok())
         }),

@@ -30,7 +30,9 @@ pub(crate) fn literal_sql(value: &ScalarValue) -> String {
     match value {
         ScalarValue::Float64(Some(value)) => millstream_formats::number::write_f64(*value, &mut text),
         ScalarValue::Float32(Some(value)) => millstream_formats::number::write_f32(*value, &mut text),
-        ScalarValue::Decimal128(Some(value), _, scale) => millstream_formats::number::write_decimal_plain(*value, *scale, &mut text),
+        ScalarValue::Decimal128(Some(value), _, scale) => {
+            millstream_formats::number::write_decimal_plain(*value, *scale, &mut text)
+        }
         other => return other.to_string(),
     }
     String::from_utf8_lossy(&text).into_owned()
@@ -83,7 +85,10 @@ fn wider_decimal((p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
     // Where both do not fit, the digits before the point are kept.
     let max = i32::from(MAX_PRECISION);
     let scale = if whole + scale > max { (max - whole).max(0) } else { scale };
-    DataType::Decimal128(u8::try_from((whole + scale).min(max)).unwrap_or(MAX_PRECISION), i8::try_from(scale).unwrap_or(0))
+    DataType::Decimal128(
+        u8::try_from((whole + scale).min(max)).unwrap_or(MAX_PRECISION),
+        i8::try_from(scale).unwrap_or(0),
+    )
 }
 
 /// The type that both are brought to, if there is one.
@@ -96,18 +101,29 @@ pub(super) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
     Some(match (left, right) {
         (T::Null, other) | (other, T::Null) => other.clone(),
         (T::Utf8, other) | (other, T::Utf8) => with_string(other)?,
-        _ if is_integer(left) && is_integer(right) => if rank(left) > rank(right) { left.clone() } else { right.clone() },
+        _ if is_integer(left) && is_integer(right) => {
+            if rank(left) > rank(right) {
+                left.clone()
+            } else {
+                right.clone()
+            }
+        }
         (T::Float32 | T::Float64, other) | (other, T::Float32 | T::Float64) if is_numeric(other) => T::Float64,
         _ if is_numeric(left) && is_numeric(right) => wider_decimal(decimal_of(left)?, decimal_of(right)?),
         (T::Date32, time) | (time, T::Date32) if is_timestamp(time) => time.clone(),
-        (T::Timestamp(TimeUnit::Microsecond, Some(zone)), other) | (other, T::Timestamp(TimeUnit::Microsecond, Some(zone))) if is_timestamp(other) => {
+        (T::Timestamp(TimeUnit::Microsecond, Some(zone)), other)
+        | (other, T::Timestamp(TimeUnit::Microsecond, Some(zone)))
+            if is_timestamp(other) =>
+        {
             T::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))
         }
         (T::List(a), T::List(b)) => {
             let element = common_type(a.data_type(), b.data_type())?;
             T::List(Arc::new(Field::new(a.name(), element, a.is_nullable() || b.is_nullable())))
         }
-        (T::Map(a, sorted), T::Map(b, _)) => T::Map(Arc::new(a.as_ref().clone().with_data_type(common_type(a.data_type(), b.data_type())?)), *sorted),
+        (T::Map(a, sorted), T::Map(b, _)) => {
+            T::Map(Arc::new(a.as_ref().clone().with_data_type(common_type(a.data_type(), b.data_type())?)), *sorted)
+        }
         (T::Struct(a), T::Struct(b)) if a.len() == b.len() => {
             let fields = a.iter().zip(b).map(|(a, b)| {
                 let is_same = a.name().eq_ignore_ascii_case(b.name());

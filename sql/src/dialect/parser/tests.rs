@@ -24,7 +24,8 @@ fn relation(text: &str) -> (StreamRelation, Option<String>) {
 
 #[test]
 fn tables_have_options_of_every_form() {
-    let text = "CREATE TABLE IF NOT EXISTS a.ev (k STRING, `ts` TIMESTAMP, m MAP<STRING, ARRAY<INT>>) USING rate-micro-batch
+    let text =
+        "CREATE TABLE IF NOT EXISTS a.ev (k STRING, `ts` TIMESTAMP, m MAP<STRING, ARRAY<INT>>) USING rate-micro-batch
         PARTITIONED BY (k, d) OPTIONS (path 'in', 'x' = 'y', kafka.acks \"all\", rows 10, on true) COMMENT 'it''s'";
     let Statement::CreateTable(table) = one(text) else { panic!("not a table") };
     assert_eq!(table.name.to_string(), "a.ev");
@@ -45,7 +46,9 @@ fn a_script_is_split_at_semicolons_only() {
     let statements = parse_script(text).expect("three statements");
     let places: Vec<(u64, u64)> = statements.iter().map(|it| (it.location.line, it.location.column)).collect();
     assert_eq!(places, [(1, 1), (2, 1), (3, 3)]);
-    assert!(matches!(&statements[0].statement, Statement::Set { key: Some(key), value: Some(value) } if key == "a.b" && value == "x;y"));
+    assert!(
+        matches!(&statements[0].statement, Statement::Set { key: Some(key), value: Some(value) } if key == "a.b" && value == "x;y")
+    );
     assert_eq!(statements[1].text, "CREATE TEMP VIEW v AS SELECT ';' AS s");
 }
 
@@ -68,11 +71,22 @@ fn every_statement_is_known() {
         ("SET `a b` = c", |it| matches!(it, Statement::Set { key: Some(key), .. } if key == "a b")),
         ("RESET a.b", |it| matches!(it, Statement::Reset { key: Some(key) } if key == "a.b")),
         ("DROP STREAM IF EXISTS q", |it| matches!(it, Statement::Drop { kind: DropKind::Stream, if_exists: true, .. })),
-        ("INSERT INTO t VALUES (1, 'a'), (2, 'b')", |it| matches!(it, Statement::Insert { columns, .. } if columns.is_empty())),
-        ("INSERT INTO t (a, b) SELECT 1, 2", |it| matches!(it, Statement::Insert { columns, .. } if columns.len() == 2)),
+        (
+            "INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+            |it| matches!(it, Statement::Insert { columns, .. } if columns.is_empty()),
+        ),
+        (
+            "INSERT INTO t (a, b) SELECT 1, 2",
+            |it| matches!(it, Statement::Insert { columns, .. } if columns.len() == 2),
+        ),
         ("INSERT INTO t (SELECT 1)", |it| matches!(it, Statement::Insert { columns, .. } if columns.is_empty())),
-        ("CREATE OR REPLACE TEMPORARY VIEW v (a) AS SELECT 1", |it| matches!(it, Statement::CreateView(view) if view.or_replace && view.columns == ["a"])),
-        ("CREATE STREAMING TABLE c USING noop AS SELECT * FROM STREAM t", |it| matches!(it, Statement::CreateStreamingTable { .. })),
+        (
+            "CREATE OR REPLACE TEMPORARY VIEW v (a) AS SELECT 1",
+            |it| matches!(it, Statement::CreateView(view) if view.or_replace && view.columns == ["a"]),
+        ),
+        ("CREATE STREAMING TABLE c USING noop AS SELECT * FROM STREAM t", |it| {
+            matches!(it, Statement::CreateStreamingTable { .. })
+        }),
         ("(SELECT 1) UNION ALL SELECT 2", |it| matches!(it, Statement::Query(_))),
         ("WITH a AS (SELECT 1) SELECT * FROM a", |it| matches!(it, Statement::Query(_))),
     ];
@@ -87,11 +101,26 @@ fn relations_carry_their_clauses() {
     let cases = [
         ("SELECT * FROM STREAM t", true, None, None),
         ("SELECT * FROM STREAM(t) AS x", true, None, Some("AS x")),
-        ("SELECT * FROM STREAM t WITH ('a' = 'b') WATERMARK ts DELAY OF INTERVAL 10 SECONDS x WHERE a", true, Some(("ts", None, 10_000)), Some("x")),
+        (
+            "SELECT * FROM STREAM t WITH ('a' = 'b') WATERMARK ts DELAY OF INTERVAL 10 SECONDS x WHERE a",
+            true,
+            Some(("ts", None, 10_000)),
+            Some("x"),
+        ),
         ("SELECT * FROM t WATERMARK ts DELAY OF INTERVAL '1' MINUTE", false, Some(("ts", None, 60_000)), None),
-        ("SELECT * FROM (SELECT 1 AS ts FROM STREAM u) WATERMARK ts DELAY OF INTERVAL 1 MONTH AS a (b)", false, Some(("ts", None, 2_678_400_000)), Some("AS a (b)")),
+        (
+            "SELECT * FROM (SELECT 1 AS ts FROM STREAM u) WATERMARK ts DELAY OF INTERVAL 1 MONTH AS a (b)",
+            false,
+            Some(("ts", None, 2_678_400_000)),
+            Some("AS a (b)"),
+        ),
         ("SELECT * FROM t AS watermark", false, None, Some("AS watermark")),
-        ("SELECT * FROM STREAM t WATERMARK to_timestamp(a, 'x') AS at DELAY OF INTERVAL 0 SECONDS JOIN u ON a = b", true, Some(("to_timestamp(a, 'x')", Some("at"), 0)), None),
+        (
+            "SELECT * FROM STREAM t WATERMARK to_timestamp(a, 'x') AS at DELAY OF INTERVAL 0 SECONDS JOIN u ON a = b",
+            true,
+            Some(("to_timestamp(a, 'x')", Some("at"), 0)),
+            None,
+        ),
     ];
     for (text, is_stream, watermark, alias) in cases {
         let (clauses, found_alias) = relation(text);
@@ -110,11 +139,17 @@ fn mistakes_are_named() {
         ("SELEKT 1", "line 1, column 1: found 'SELEKT', expected SELECT, WITH"),
         ("SELEKT 1", "did you mean SELECT?"),
         ("SELECT a\nFORM t", "did you mean FROM instead of 'FORM'?"),
-        ("CREATE TABLE t USNG json", "line 1, column 16: found 'USNG', expected USING, OPTIONS, PARTITIONED, COMMENT, AS; did you mean USING?"),
+        (
+            "CREATE TABLE t USNG json",
+            "line 1, column 16: found 'USNG', expected USING, OPTIONS, PARTITIONED, COMMENT, AS; did you mean USING?",
+        ),
         ("CREATE TABLE t USING json OPTIONS (path)", "column 40: found ')', expected an option's value in quotes"),
         ("CREATE TABLE t USING json OPTIONS (a '1', A '2')", "[DUPLICATE_KEY]"),
         ("SELECT * FROM STREAM t WATERMARK ts DELAY OF 10 SECONDS", "column 46: found '10', expected INTERVAL n UNIT"),
-        ("SELECT * FROM STREAM t WATERMARK a + b DELAY OF INTERVAL 1 SECOND", "[REQUIRES_EXPLICIT_NAME_IN_WATERMARK_CLAUSE]"),
+        (
+            "SELECT * FROM STREAM t WATERMARK a + b DELAY OF INTERVAL 1 SECOND",
+            "[REQUIRES_EXPLICIT_NAME_IN_WATERMARK_CLAUSE]",
+        ),
         ("SELECT * FROM t WHERE", "found the end of the statement, expected"),
         ("SELECT (1", "expected"),
         ("SHOW STREAM", "found 'STREAM', expected STREAMS, TABLES; did you mean STREAMS?"),

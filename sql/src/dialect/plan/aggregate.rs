@@ -41,7 +41,13 @@ pub(super) fn has_aggregate(expr: &Expr) -> bool {
 }
 
 /// Puts the aggregate below the output, if there is one, and the filter of `HAVING` between.
-pub(super) fn aggregate(plan: LogicalPlan, groups: Vec<Expr>, is_grouped: bool, output: Output, zone: &std::sync::Arc<str>) -> Result<(LogicalPlan, Output)> {
+pub(super) fn aggregate(
+    plan: LogicalPlan,
+    groups: Vec<Expr>,
+    is_grouped: bool,
+    output: Output,
+    zone: &std::sync::Arc<str>,
+) -> Result<(LogicalPlan, Output)> {
     let aggregates = find(output.exprs(), |expr| matches!(expr, Expr::AggregateFunction(_)));
     if !is_grouped && aggregates.is_empty() {
         return match output.having {
@@ -50,12 +56,15 @@ pub(super) fn aggregate(plan: LogicalPlan, groups: Vec<Expr>, is_grouped: bool, 
         };
     }
     if let Some(aggregate) = groups.iter().find(|group| has_aggregate(group)) {
-        return Err(DataFusionError::Plan(format!("[GROUP_BY_AGGREGATE] Aggregate functions are not allowed in GROUP BY, but found {aggregate}.")));
+        return Err(DataFusionError::Plan(format!(
+            "[GROUP_BY_AGGREGATE] Aggregate functions are not allowed in GROUP BY, but found {aggregate}."
+        )));
     }
     let keys = group_keys(&groups);
     let plan = LogicalPlanBuilder::from(plan).aggregate(groups, aggregates.clone())?.build()?;
     let first_aggregate = plan.schema().fields().len() - aggregates.len();
-    let mut replaced: Vec<(Expr, Expr)> = keys.into_iter().enumerate().map(|(nth, key)| (key, nth_column(&plan, nth))).collect();
+    let mut replaced: Vec<(Expr, Expr)> =
+        keys.into_iter().enumerate().map(|(nth, key)| (key, nth_column(&plan, nth))).collect();
     replaced.extend(aggregates.into_iter().enumerate().map(|(nth, it)| (it, nth_column(&plan, first_aggregate + nth))));
     let mut output = output.try_map(|expr| {
         let rebased = replace(expr.clone(), &replaced)?;

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DataFusionError, Result, Spans};
-use datafusion::logical_expr::expr::{AggregateFunction, HigherOrderFunction, Lambda, LambdaVariable, ScalarFunction, WindowFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, HigherOrderFunction, Lambda, LambdaVariable, ScalarFunction, WindowFunction,
+};
 use datafusion::logical_expr::type_coercion::functions::value_fields_with_higher_order_udf;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, HigherOrderUDF, LambdaParametersProgress, SortExpr, ValueOrLambda, WindowFrame, WindowFunctionDefinition, lit,
+    Expr, ExprSchemable, HigherOrderUDF, LambdaParametersProgress, SortExpr, ValueOrLambda, WindowFrame,
+    WindowFunctionDefinition, lit,
 };
-use sqlparser::ast::{self, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, WindowType};
+use sqlparser::ast::{
+    self, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, WindowType,
+};
 use sqlparser::tokenizer::Span;
 
 use super::query::sort_key;
@@ -20,7 +25,18 @@ use crate::expressions::{Semantics, parse_type};
 
 /// Names of types that are also functions: `int(x)` is `CAST(x AS INT)`.
 const CASTS: &[&str] = &[
-    "boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "date", "timestamp", "binary", "string",
+    "boolean",
+    "tinyint",
+    "smallint",
+    "int",
+    "bigint",
+    "float",
+    "double",
+    "decimal",
+    "date",
+    "timestamp",
+    "binary",
+    "string",
 ];
 
 impl Planner<'_> {
@@ -30,14 +46,16 @@ impl Planner<'_> {
         if time_window::is_time_window(function) {
             return self.time_window_column(function, scope);
         }
-        if super::generate::is_generator(&name) && !self.state.scalar_functions().contains_key(&name) {
-            let message = format!("[UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS] {name} gives rows: it can only stand alone in the select list");
+        if super::generate::is_generator(&name) {
+            let message = format!(
+                "[UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS] {name} gives rows: it can only stand alone in the select list"
+            );
             return Err(error_at(span_of(function), message));
         }
-        let registered = |functions: bool| functions && function.over.is_none();
-        if CASTS.contains(&name.as_str()) && registered(!self.state.scalar_functions().contains_key(&name)) {
+        if CASTS.contains(&name.as_str()) && function.over.is_none() {
             let arguments = self.arguments(function, scope)?;
-            let [argument] = <[Expr; 1]>::try_from(arguments).map_err(|all| wrong_count(function, &name, "1", all.len()))?;
+            let [argument] =
+                <[Expr; 1]>::try_from(arguments).map_err(|all| wrong_count(function, &name, "1", all.len()))?;
             return semantics.explicit_cast(argument, &parse_type(&name)?, false);
         }
         if name == "struct" {
@@ -82,7 +100,9 @@ impl Planner<'_> {
     fn named_arguments(&self, function: &Function, scope: &Scope<'_>) -> Result<Vec<Item>> {
         let list = match &function.args {
             FunctionArguments::None => return Ok(Vec::new()),
-            FunctionArguments::Subquery(_) => return Err(unsupported(format!("a subquery as argument of {} is not supported", function.name))),
+            FunctionArguments::Subquery(_) => {
+                return Err(unsupported(format!("a subquery as argument of {} is not supported", function.name)));
+            }
             FunctionArguments::List(list) => list,
         };
         let mut items = Vec::new();
@@ -96,10 +116,19 @@ impl Planner<'_> {
                     items.push(Item { name, expr: self.expr(expr, scope)? });
                 }
                 FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => {
-                    items.extend(scope.star(&[]).into_iter().map(|column| Item { name: column.name.clone(), expr: column.expr.clone() }));
+                    items.extend(
+                        scope
+                            .star(&[])
+                            .into_iter()
+                            .map(|column| Item { name: column.name.clone(), expr: column.expr.clone() }),
+                    );
                 }
-                FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => items.extend(self.star_of(name, scope)?),
-                other => return Err(unsupported(format!("the argument '{other}' of {} is not supported", function.name))),
+                FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name)) => {
+                    items.extend(self.star_of(name, scope)?)
+                }
+                other => {
+                    return Err(unsupported(format!("the argument '{other}' of {} is not supported", function.name)));
+                }
             }
         }
         Ok(items)
@@ -152,7 +181,12 @@ impl Planner<'_> {
         signed(expr, &scope.schema)
     }
 
-    fn aggregate_parts(&self, function: &Function, name: &str, scope: &Scope<'_>) -> Result<(Vec<Expr>, Option<Expr>, Vec<SortExpr>)> {
+    fn aggregate_parts(
+        &self,
+        function: &Function,
+        name: &str,
+        scope: &Scope<'_>,
+    ) -> Result<(Vec<Expr>, Option<Expr>, Vec<SortExpr>)> {
         let is_star = matches!(&function.args, FunctionArguments::List(list)
             if matches!(list.args[..], [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) || (list.args.is_empty() && name == "count"));
         let arguments = if is_star && name == "count" { vec![lit(1_i64)] } else { self.arguments(function, scope)? };
@@ -178,13 +212,18 @@ impl Planner<'_> {
 
     /// `f(…) OVER (PARTITION BY … ORDER BY … frame)`.
     fn over(&self, function: &Function, name: &str, window: &WindowType, scope: &Scope<'_>) -> Result<Expr> {
-        let WindowType::WindowSpec(spec) = window else { return Err(unsupported("named windows are not supported: write the window after OVER")) };
+        let WindowType::WindowSpec(spec) = window else {
+            return Err(unsupported("named windows are not supported: write the window after OVER"));
+        };
         let definition = if let Some(function) = self.state.window_functions().get(name) {
             WindowFunctionDefinition::WindowUDF(Arc::clone(function))
         } else if let Some(function) = self.state.aggregate_functions().get(name) {
             WindowFunctionDefinition::AggregateUDF(Arc::clone(function))
         } else {
-            return Err(error_at(span_of(function), format!("[UNRESOLVED_ROUTINE] Cannot resolve routine `{name}` over a window.")));
+            return Err(error_at(
+                span_of(function),
+                format!("[UNRESOLVED_ROUTINE] Cannot resolve routine `{name}` over a window."),
+            ));
         };
         let (arguments, filter, _) = self.aggregate_parts(function, name, scope)?;
         let partition_by = spec.partition_by.iter().map(|expr| self.expr(expr, scope)).collect::<Result<_>>()?;
@@ -208,7 +247,9 @@ impl Planner<'_> {
         let expr = Expr::WindowFunction(Box::new(call));
         match expr.get_type(scope.schema.as_ref())? {
             // Ranks and row numbers are INT in Spark.
-            DataType::UInt64 | DataType::UInt32 => Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), DataType::Int32))),
+            DataType::UInt64 | DataType::UInt32 => {
+                Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), DataType::Int32)))
+            }
             _ => Ok(expr),
         }
     }
@@ -229,13 +270,14 @@ impl Planner<'_> {
                 ValueOrLambda::Lambda(_) => Ok(ValueOrLambda::Lambda(())),
             })
             .collect::<Result<Vec<_>>>()?;
-        let mut fields: Vec<ValueOrLambda<FieldRef, Option<FieldRef>>> = value_fields_with_higher_order_udf(&given, higher_order)?
-            .into_iter()
-            .map(|field| match field {
-                ValueOrLambda::Value(field) => ValueOrLambda::Value(field),
-                ValueOrLambda::Lambda(()) => ValueOrLambda::Lambda(None),
-            })
-            .collect();
+        let mut fields: Vec<ValueOrLambda<FieldRef, Option<FieldRef>>> =
+            value_fields_with_higher_order_udf(&given, higher_order)?
+                .into_iter()
+                .map(|field| match field {
+                    ValueOrLambda::Value(field) => ValueOrLambda::Value(field),
+                    ValueOrLambda::Lambda(()) => ValueOrLambda::Lambda(None),
+                })
+                .collect();
         for step in 0..higher_order.signature().lambda_parameters_max_iterations {
             let (parameters, is_complete) = match higher_order.lambda_parameters(step, &fields)? {
                 LambdaParametersProgress::Partial(parameters) => (parameters, false),
@@ -341,7 +383,9 @@ pub(super) fn signed(expr: Expr, schema: &datafusion::common::DFSchema) -> Resul
 }
 
 fn wrong_count(function: &Function, name: &str, expected: &str, found: usize) -> DataFusionError {
-    let message = format!("[WRONG_NUM_ARGS.WITHOUT_SUGGESTION] The `{name}` requires {expected} parameters but the actual number is {found}.");
+    let message = format!(
+        "[WRONG_NUM_ARGS.WITHOUT_SUGGESTION] The `{name}` requires {expected} parameters but the actual number is {found}."
+    );
     error_at(span_of(function), message)
 }
 

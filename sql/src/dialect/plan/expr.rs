@@ -59,8 +59,12 @@ impl Planner<'_> {
                 let like = semantics.like(plan(expr)?, plan(pattern)?, escape(escape_char.as_ref())?, true)?;
                 Ok(negate_if(*negated, like))
             }
-            E::RLike { negated, expr, pattern, .. } => Ok(negate_if(*negated, self.named("rlike", vec![plan(expr)?, plan(pattern)?])?)),
-            E::Case { operand, conditions, else_result, .. } => self.case(operand.as_deref(), conditions, else_result.as_deref(), scope),
+            E::RLike { negated, expr, pattern, .. } => {
+                Ok(negate_if(*negated, self.named("rlike", vec![plan(expr)?, plan(pattern)?])?))
+            }
+            E::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref(), scope)
+            }
             E::Cast { kind, expr, data_type, .. } => {
                 let to = parse_type(&type_text(data_type))?;
                 semantics.explicit_cast(plan(expr)?, &to, matches!(kind, CastKind::TryCast))
@@ -112,7 +116,13 @@ impl Planner<'_> {
         semantics.binary(left, op, right)
     }
 
-    fn case(&self, operand: Option<&ast::Expr>, whens: &[ast::CaseWhen], other: Option<&ast::Expr>, scope: &Scope<'_>) -> Result<Expr> {
+    fn case(
+        &self,
+        operand: Option<&ast::Expr>,
+        whens: &[ast::CaseWhen],
+        other: Option<&ast::Expr>,
+        scope: &Scope<'_>,
+    ) -> Result<Expr> {
         let semantics = Semantics::new(&scope.schema, &self.zone);
         let operand = operand.map(|operand| self.expr(operand, scope)).transpose()?;
         let mut branches = Vec::with_capacity(whens.len());
@@ -164,7 +174,9 @@ impl Planner<'_> {
                 one_column(&subquery, "[SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN] a subquery as a value")?;
                 Ok(Expr::ScalarSubquery(subquery))
             }
-            ast::Expr::Exists { subquery, negated } => Ok(Expr::Exists(Exists::new(self.subquery(subquery, scope)?, *negated))),
+            ast::Expr::Exists { subquery, negated } => {
+                Ok(Expr::Exists(Exists::new(self.subquery(subquery, scope)?, *negated)))
+            }
             ast::Expr::InSubquery { expr, subquery, negated } => {
                 let subquery = self.subquery(subquery, scope)?;
                 one_column(&subquery, "[IN_SUBQUERY_TYPES_MISMATCH] the subquery of IN")?;
@@ -211,7 +223,8 @@ impl Planner<'_> {
                     Some(ast::TrimWhereField::Both) | None => "trim",
                 };
                 let mut arguments = vec![plan(expr)?];
-                let characters = trim_what.as_deref().or_else(|| trim_characters.as_ref().and_then(|characters| characters.first()));
+                let characters =
+                    trim_what.as_deref().or_else(|| trim_characters.as_ref().and_then(|characters| characters.first()));
                 if let Some(characters) = characters {
                     // `trim(BOTH x FROM s)`; the functions take the text first where there is one argument only.
                     arguments = vec![plan(characters)?, plan(expr)?];
@@ -230,7 +243,9 @@ impl Planner<'_> {
                 arguments.extend(overlay_for.as_deref().map(plan).transpose()?);
                 self.named("overlay", arguments)
             }
-            E::AtTimeZone { .. } => Err(unsupported("AT TIME ZONE is not supported: use from_utc_timestamp or to_utc_timestamp")),
+            E::AtTimeZone { .. } => {
+                Err(unsupported("AT TIME ZONE is not supported: use from_utc_timestamp or to_utc_timestamp"))
+            }
             E::Lambda(_) => Err(DataFusionError::Plan(format!(
                 "[UNSUPPORTED_EXPR] the lambda '{expr}' can only be an argument of a function such as transform"
             ))),
@@ -269,7 +284,10 @@ fn escape(value: Option<&ast::ValueWithSpan>) -> Result<Option<char>> {
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(escape), None) => Ok(Some(escape)),
-        _ => Err(error_at(value.span, "[INVALID_ESCAPE_CHAR] the escape character of LIKE must be one character in quotes")),
+        _ => Err(error_at(
+            value.span,
+            "[INVALID_ESCAPE_CHAR] the escape character of LIKE must be one character in quotes",
+        )),
     }
 }
 

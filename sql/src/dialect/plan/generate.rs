@@ -26,7 +26,11 @@ pub(super) fn is_generator(name: &str) -> bool {
 /// The call, if the expression is one that gives rows.
 pub(super) fn generator(expr: &ast::Expr) -> Option<&ast::Function> {
     match expr {
-        ast::Expr::Function(function) if function.over.is_none() && is_generator(&function.name.to_string().to_lowercase()) => Some(function),
+        ast::Expr::Function(function)
+            if function.over.is_none() && is_generator(&function.name.to_string().to_lowercase()) =>
+        {
+            Some(function)
+        }
         ast::Expr::Nested(inner) => generator(inner),
         _ => None,
     }
@@ -47,7 +51,8 @@ impl Planner<'_> {
             Some(name) => (name, true),
             None => (written.as_str(), outer),
         };
-        let arguments = arguments(function)?.into_iter().map(|argument| self.expr(argument, scope)).collect::<Result<Vec<_>>>()?;
+        let arguments =
+            arguments(function)?.into_iter().map(|argument| self.expr(argument, scope)).collect::<Result<Vec<_>>>()?;
         let semantics = Semantics::new(&scope.schema, &self.zone);
         if name == "json_tuple" {
             let items = self.json_tuple(arguments)?;
@@ -70,7 +75,9 @@ impl Planner<'_> {
         let row = Expr::Column(Column::new_unqualified(&column));
         let semantics = Semantics::new(plan.schema(), &self.zone);
         let items = match (name, semantics.type_of(&row)?) {
-            ("explode", _) if !is_map(&semantics, scope, function, self)? => vec![Item { name: "col".to_string(), expr: row }],
+            ("explode", _) if !is_map(&semantics, scope, function, self)? => {
+                vec![Item { name: "col".to_string(), expr: row }]
+            }
             (_, DataType::Struct(fields)) => fields
                 .iter()
                 .map(|field| Ok(Item { name: field.name().clone(), expr: semantics.field(row.clone(), field.name())? }))
@@ -84,7 +91,9 @@ impl Planner<'_> {
     fn stack(&self, mut arguments: Vec<Expr>, semantics: &Semantics<'_>) -> Result<Expr> {
         let rows = match arguments.first() {
             Some(Expr::Literal(ScalarValue::Int32(Some(rows)), _)) if *rows > 0 => usize::try_from(*rows).unwrap_or(1),
-            _ => return Err(DataFusionError::Plan("the first argument of stack must be a positive number".to_string())),
+            _ => {
+                return Err(DataFusionError::Plan("the first argument of stack must be a positive number".to_string()));
+            }
         };
         let values = arguments.split_off(1);
         let width = values.len().div_ceil(rows);
@@ -92,7 +101,12 @@ impl Planner<'_> {
         for nth_row in 0..rows {
             let mut fields = Vec::with_capacity(2 * width);
             for nth in 0..width {
-                let column: Vec<DataType> = values.iter().skip(nth).step_by(width).map(|value| semantics.type_of(value)).collect::<Result<_>>()?;
+                let column: Vec<DataType> = values
+                    .iter()
+                    .skip(nth)
+                    .step_by(width)
+                    .map(|value| semantics.type_of(value))
+                    .collect::<Result<_>>()?;
                 let data_type = column.iter().find(|data_type| !data_type.is_null()).cloned().unwrap_or(DataType::Null);
                 if column.iter().any(|other| !other.is_null() && *other != data_type) {
                     return Err(DataFusionError::Plan(format!(
@@ -100,7 +114,10 @@ impl Planner<'_> {
                         nth + 1
                     )));
                 }
-                let value = values.get(nth_row * width + nth).cloned().map_or_else(|| super::literal::null_of(&data_type), Ok)?;
+                let value = values
+                    .get(nth_row * width + nth)
+                    .cloned()
+                    .map_or_else(|| super::literal::null_of(&data_type), Ok)?;
                 fields.extend([lit(format!("col{nth}")), semantics.cast(value, &data_type, false)?]);
             }
             structs.push(self.named("named_struct", fields)?);
@@ -110,7 +127,9 @@ impl Planner<'_> {
 
     fn json_tuple(&self, mut arguments: Vec<Expr>) -> Result<Vec<Item>> {
         if arguments.len() < 2 {
-            return Err(DataFusionError::Plan("[WRONG_NUM_ARGS.WITHOUT_SUGGESTION] json_tuple needs a JSON text and names of fields".to_string()));
+            return Err(DataFusionError::Plan(
+                "[WRONG_NUM_ARGS.WITHOUT_SUGGESTION] json_tuple needs a JSON text and names of fields".to_string(),
+            ));
         }
         let names = arguments.split_off(1);
         let json = arguments.remove(0);
@@ -119,7 +138,9 @@ impl Planner<'_> {
             .enumerate()
             .map(|(nth, name)| {
                 let Some(field) = literal_text(&name) else {
-                    return Err(DataFusionError::NotImplemented("the names of json_tuple must be literals".to_string()));
+                    return Err(DataFusionError::NotImplemented(
+                        "the names of json_tuple must be literals".to_string(),
+                    ));
                 };
                 let path = lit(format!("$['{field}']"));
                 Ok(Item { name: format!("c{nth}"), expr: self.named("get_json_object", vec![json.clone(), path])? })
@@ -140,7 +161,9 @@ fn is_map(_: &Semantics<'_>, scope: &Scope<'_>, function: &ast::Function, planne
 fn one_argument(arguments: Vec<Expr>, name: &str) -> Result<Expr> {
     let found = arguments.len();
     arguments.into_iter().next().filter(|_| found == 1).ok_or_else(|| {
-        DataFusionError::Plan(format!("[WRONG_NUM_ARGS.WITHOUT_SUGGESTION] The `{name}` requires 1 parameters but the actual number is {found}."))
+        DataFusionError::Plan(format!(
+            "[WRONG_NUM_ARGS.WITHOUT_SUGGESTION] The `{name}` requires 1 parameters but the actual number is {found}."
+        ))
     })
 }
 

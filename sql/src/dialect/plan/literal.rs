@@ -4,7 +4,8 @@ use arrow::datatypes::DataType;
 use chrono::Utc;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
-use millstream_formats::java_time::{Zone, parse_date, parse_timestamp, parse_timestamp_ntz};
+use millstream_formats::java_time::Zone;
+use millstream_formats::java_time::cast::{parse_date, parse_timestamp, parse_timestamp_ntz};
 use sqlparser::ast::{self, Value};
 
 use crate::dialect::interval::{Interval, IntervalField};
@@ -37,7 +38,11 @@ pub(super) fn negative_number(expr: &ast::Expr) -> Option<&str> {
 
 /// `1`, `1L`, `1.5`, `1e3`, `1.5BD`, with or without a sign.
 pub(super) fn number(text: &str) -> Result<ScalarValue> {
-    let invalid = || DataFusionError::Plan(format!("[INVALID_NUMERIC_LITERAL_RANGE] the number {text} is out of the range of its type"));
+    let invalid = || {
+        DataFusionError::Plan(format!(
+            "[INVALID_NUMERIC_LITERAL_RANGE] the number {text} is out of the range of its type"
+        ))
+    };
     let upper = text.to_ascii_uppercase();
     let parsed = if let Some(digits) = upper.strip_suffix("BD") {
         decimal(digits)
@@ -142,9 +147,14 @@ fn typed_value(name: &str, text: &str, zone: &str) -> Result<ScalarValue> {
     let value = match name {
         "DATE" => parse_date(text).map(|days| ScalarValue::Date32(Some(days))),
         "TIMESTAMP_NTZ" => parse_timestamp_ntz(text, false).map(|us| ScalarValue::TimestampMicrosecond(Some(us), None)),
-        _ => parse_timestamp(text, session_zone, now_days).map(|us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()))),
+        _ => parse_timestamp(text, session_zone, now_days)
+            .map(|us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()))),
     };
-    value.ok_or_else(|| DataFusionError::Plan(format!("[INVALID_TYPED_LITERAL] The value of the typed literal \"{name}\" is invalid: '{text}'.")))
+    value.ok_or_else(|| {
+        DataFusionError::Plan(format!(
+            "[INVALID_TYPED_LITERAL] The value of the typed literal \"{name}\" is invalid: '{text}'."
+        ))
+    })
 }
 
 /// A null of a type.

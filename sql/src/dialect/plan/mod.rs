@@ -50,7 +50,8 @@ pub trait StreamCatalog: Send + Sync {
     ///
     /// # Errors
     /// When the input has no watermark and needs one.
-    fn deduplicate_plan(&self, input: LogicalPlan, columns: Vec<Column>, within_watermark: bool) -> Result<LogicalPlan>;
+    fn deduplicate_plan(&self, input: LogicalPlan, columns: Vec<Column>, within_watermark: bool)
+    -> Result<LogicalPlan>;
 
     /// `input` with one more column, last, called `window`'s [`TimeWindow::name`]: the window each row belongs to.
     /// A row that belongs to several windows becomes several rows; one that belongs to none is left out.
@@ -117,7 +118,11 @@ struct Env<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(state: &'a SessionState, catalog: Option<&'a dyn StreamCatalog>, tables: HashMap<String, Arc<dyn TableSource>>) -> Self {
+    fn new(
+        state: &'a SessionState,
+        catalog: Option<&'a dyn StreamCatalog>,
+        tables: HashMap<String, Arc<dyn TableSource>>,
+    ) -> Self {
         let zone = state.config_options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_string());
         Self { state, catalog, tables, zone: zone.into() }
     }

@@ -1,6 +1,9 @@
 //! The names that Spark gives to unnamed columns: the expression, printed its way.
 
-use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Subscript, UnaryOperator, Value};
+use sqlparser::ast::{
+    self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Subscript, UnaryOperator,
+    Value,
+};
 
 use super::expr::type_text;
 use super::literal;
@@ -28,7 +31,9 @@ pub(super) fn of_field(expr: &Expr) -> Option<String> {
         Expr::CompoundFieldAccess { root, access_chain } => {
             let is_path = access_chain.iter().all(|access| matches!(access, AccessExpr::Dot(Expr::Identifier(_))));
             match access_chain.last() {
-                Some(AccessExpr::Dot(Expr::Identifier(last))) if is_path && of_field(root).is_some() => Some(last.value.clone()),
+                Some(AccessExpr::Dot(Expr::Identifier(last))) if is_path && of_field(root).is_some() => {
+                    Some(last.value.clone())
+                }
                 _ => None,
             }
         }
@@ -63,24 +68,31 @@ pub(super) fn of(expr: &Expr) -> String {
         Expr::IsNotDistinctFrom(left, right) => format!("({} <=> {})", of(left), of(right)),
         Expr::InList { expr, list, negated } => not_if(*negated, format!("({} IN ({}))", of(expr), all(list))),
         Expr::InSubquery { expr, negated, .. } => not_if(*negated, format!("({} IN (listquery()))", of(expr))),
-        Expr::Between { expr, negated, low, high } => not_if(*negated, format!("between({}, {}, {})", of(expr), of(low), of(high))),
+        Expr::Between { expr, negated, low, high } => {
+            not_if(*negated, format!("between({}, {}, {})", of(expr), of(low), of(high)))
+        }
         Expr::Like { negated, expr, pattern, escape_char, .. } => {
             let escape = escape_char.as_ref().map(|escape| format!(" ESCAPE {escape}")).unwrap_or_default();
             not_if(*negated, format!("{} LIKE {}{escape}", of(expr), of(pattern)))
         }
         Expr::ILike { negated, expr, pattern, .. } => not_if(*negated, format!("ilike({}, {})", of(expr), of(pattern))),
         Expr::RLike { negated, expr, pattern, .. } => not_if(*negated, format!("RLIKE({}, {})", of(expr), of(pattern))),
-        Expr::Case { operand, conditions, else_result, .. } => case(operand.as_deref(), conditions, else_result.as_deref()),
+        Expr::Case { operand, conditions, else_result, .. } => {
+            case(operand.as_deref(), conditions, else_result.as_deref())
+        }
         Expr::Cast { kind, expr, data_type, .. } => {
-            let name = parse_type(&type_text(data_type)).map_or_else(|_| type_text(data_type), |data_type| sql_type_name(&data_type));
+            let name = parse_type(&type_text(data_type))
+                .map_or_else(|_| type_text(data_type), |data_type| sql_type_name(&data_type));
             let cast = if matches!(kind, ast::CastKind::TryCast) { "TRY_CAST" } else { "CAST" };
             format!("{cast}({} AS {name})", of(expr))
         }
-        Expr::CompoundFieldAccess { root, access_chain } => access_chain.iter().fold(of(root), |text, access| match access {
-            AccessExpr::Dot(field) => format!("{text}.{}", of(field)),
-            AccessExpr::Subscript(Subscript::Index { index }) => format!("{text}[{}]", of(index)),
-            AccessExpr::Subscript(other) => format!("{text}[{other}]"),
-        }),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            access_chain.iter().fold(of(root), |text, access| match access {
+                AccessExpr::Dot(field) => format!("{text}.{}", of(field)),
+                AccessExpr::Subscript(Subscript::Index { index }) => format!("{text}[{}]", of(index)),
+                AccessExpr::Subscript(other) => format!("{text}[{other}]"),
+            })
+        }
         Expr::Function(function) => call(function),
         Expr::Subquery(_) => "scalarsubquery()".to_string(),
         Expr::Exists { negated, .. } => not_if(*negated, "exists()".to_string()),
@@ -96,7 +108,9 @@ fn special_form(expr: &Expr) -> String {
             let length = substring_for.as_deref().map_or_else(|| i32::MAX.to_string(), of);
             format!("{}({}, {from}, {length})", if *shorthand { "substr" } else { "substring" }, of(expr))
         }
-        Expr::Trim { expr, trim_where, trim_what, trim_characters } => trim(expr, *trim_where, trim_what.as_deref(), trim_characters.as_deref()),
+        Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
+            trim(expr, *trim_where, trim_what.as_deref(), trim_characters.as_deref())
+        }
         Expr::Position { expr, r#in } => format!("locate({}, {}, 1)", of(expr), of(r#in)),
         Expr::Extract { field, expr, .. } => format!("extract({field} FROM {})", of(expr)),
         Expr::Ceil { expr, field } => rounded("CEIL", expr, field),
@@ -119,7 +133,9 @@ fn with_variables(body: &Expr, names: &[String]) -> Expr {
     let mut body = body.clone();
     let _ = ast::visit_expressions_mut(&mut body, |expr| {
         match expr {
-            Expr::Identifier(ident) if names.contains(&ident.value.to_lowercase()) => ident.value = "namedlambdavariable()".to_string(),
+            Expr::Identifier(ident) if names.contains(&ident.value.to_lowercase()) => {
+                ident.value = "namedlambdavariable()".to_string()
+            }
             Expr::CompoundIdentifier(idents) if names.contains(&idents[0].value.to_lowercase()) => {
                 idents[0].value = "namedlambdavariable()".to_string();
             }
@@ -132,7 +148,9 @@ fn with_variables(body: &Expr, names: &[String]) -> Expr {
 
 fn rounded(name: &str, expr: &Expr, field: &ast::CeilFloorKind) -> String {
     match field {
-        ast::CeilFloorKind::Scale(scale) => format!("{}({}, {})", name.to_lowercase(), of(expr), of_value(&scale.value)),
+        ast::CeilFloorKind::Scale(scale) => {
+            format!("{}({}, {})", name.to_lowercase(), of(expr), of_value(&scale.value))
+        }
         ast::CeilFloorKind::DateTimeField(_) => format!("{name}({})", of(expr)),
     }
 }
@@ -176,7 +194,9 @@ fn typed_literal(name: &str, text: &str) -> String {
 
 fn unary(op: &UnaryOperator, expr: &Expr) -> String {
     match (op, expr) {
-        (UnaryOperator::Minus, Expr::Value(value)) if matches!(value.value, Value::Number(..)) => number(&format!("-{value}")),
+        (UnaryOperator::Minus, Expr::Value(value)) if matches!(value.value, Value::Number(..)) => {
+            number(&format!("-{value}"))
+        }
         (UnaryOperator::Minus, _) => format!("(- {})", of(expr)),
         (UnaryOperator::Plus, _) => format!("(+ {})", of(expr)),
         (UnaryOperator::BitwiseNot, _) => format!("~{}", of(expr)),
@@ -194,7 +214,9 @@ fn binary(left: &Expr, op: &BinaryOperator, right: &Expr) -> String {
         BinaryOperator::StringConcat => return format!("concat({a}, {b})"),
         BinaryOperator::PGBitwiseShiftLeft => "<<".to_string(),
         BinaryOperator::PGBitwiseShiftRight => ">>".to_string(),
-        BinaryOperator::Plus | BinaryOperator::Minus if is_interval(right) && !is_interval(left) => return format!("{a} {op} {b}"),
+        BinaryOperator::Plus | BinaryOperator::Minus if is_interval(right) && !is_interval(left) => {
+            return format!("{a} {op} {b}");
+        }
         BinaryOperator::Plus if is_interval(left) && !is_interval(right) => return format!("{b} + {a}"),
         other => other.to_string(),
     };
@@ -205,8 +227,12 @@ fn is_interval(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => is_interval(inner),
         Expr::UnaryOp { expr, .. } => is_interval(expr),
-        Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right } => is_interval(left) && is_interval(right),
-        Expr::BinaryOp { left, op: BinaryOperator::Multiply | BinaryOperator::Divide, right } => is_interval(left) || is_interval(right),
+        Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right } => {
+            is_interval(left) && is_interval(right)
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Multiply | BinaryOperator::Divide, right } => {
+            is_interval(left) || is_interval(right)
+        }
         _ => literal::interval(expr).is_some(),
     }
 }
@@ -241,8 +267,20 @@ fn trim(expr: &Expr, place: Option<ast::TrimWhereField>, what: Option<&Expr>, ch
 
 /// The argument of `int(x)`, which is a cast.
 fn cast_function(function: &ast::Function) -> Option<&Expr> {
-    const CASTS: &[&str] =
-        &["boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal", "date", "timestamp", "binary", "string"];
+    const CASTS: &[&str] = &[
+        "boolean",
+        "tinyint",
+        "smallint",
+        "int",
+        "bigint",
+        "float",
+        "double",
+        "decimal",
+        "date",
+        "timestamp",
+        "binary",
+        "string",
+    ];
     let name = function.name.to_string().to_lowercase();
     let FunctionArguments::List(list) = &function.args else { return None };
     match &list.args[..] {
@@ -285,7 +323,8 @@ fn call(function: &ast::Function) -> String {
         ("if", [condition, then, other]) => return format!("(IF({condition}, {then}, {other}))"),
         _ => {}
     }
-    if let Some((_, _, default)) = DEFAULTS.iter().find(|(known, count, _)| *known == name && *count == arguments.len()) {
+    if let Some((_, _, default)) = DEFAULTS.iter().find(|(known, count, _)| *known == name && *count == arguments.len())
+    {
         arguments.push((*default).to_string());
     }
     if name == "from_json" {
@@ -313,7 +352,9 @@ fn call(function: &ast::Function) -> String {
 
 fn argument(argument: &FunctionArg) -> String {
     match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Named { expr, name })) => format!("{} AS {}", of(expr), name.value),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Named { expr, name })) => {
+            format!("{} AS {}", of(expr), name.value)
+        }
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => of(expr),
         FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => "*".to_string(),
         other => other.to_string(),
@@ -335,9 +376,14 @@ fn window_spec(spec: &ast::WindowSpec, function: &str) -> String {
     }
     const ROWS: &[&str] = &["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"];
     parts.push(match &spec.window_frame {
-        Some(frame) => frame.to_string(),
+        Some(frame) => {
+            let end = frame.end_bound.as_ref().map_or_else(|| "CURRENT ROW".to_string(), ToString::to_string);
+            format!("{} BETWEEN {} AND {end}", frame.units, frame.start_bound)
+        }
         None if spec.order_by.is_empty() => "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING".to_string(),
-        None if ROWS.contains(&function.to_lowercase().as_str()) => "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_string(),
+        None if ROWS.contains(&function.to_lowercase().as_str()) => {
+            "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_string()
+        }
         None => "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_string(),
     });
     parts.join(" ")

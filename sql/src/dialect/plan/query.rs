@@ -57,8 +57,15 @@ impl Planner<'_> {
         }
     }
 
-    fn set_operation(&self, left: LogicalPlan, op: SetOperator, quantifier: SetQuantifier, right: LogicalPlan) -> Result<LogicalPlan> {
-        let by_name = matches!(quantifier, SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName);
+    fn set_operation(
+        &self,
+        left: LogicalPlan,
+        op: SetOperator,
+        quantifier: SetQuantifier,
+        right: LogicalPlan,
+    ) -> Result<LogicalPlan> {
+        let by_name =
+            matches!(quantifier, SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName);
         if by_name {
             return Err(unsupported("BY NAME is not supported: give the columns of both sides in the same order"));
         }
@@ -82,7 +89,8 @@ impl Planner<'_> {
             )));
         }
         let mut sides = (Vec::new(), Vec::new());
-        let (left_semantics, right_semantics) = (Semantics::new(left.schema(), &self.zone), Semantics::new(right.schema(), &self.zone));
+        let (left_semantics, right_semantics) =
+            (Semantics::new(left.schema(), &self.zone), Semantics::new(right.schema(), &self.zone));
         for nth in 0..ours {
             let ((left_qualifier, left_field), (right_qualifier, right_field)) =
                 (left.schema().qualified_field(nth), right.schema().qualified_field(nth));
@@ -93,7 +101,10 @@ impl Planner<'_> {
             sides.0.push(left_semantics.cast(left_column, &common, false)?.alias(left_field.name()));
             sides.1.push(right_semantics.cast(right_column, &common, false)?.alias(left_field.name()));
         }
-        Ok((LogicalPlanBuilder::from(left).project(sides.0)?.build()?, LogicalPlanBuilder::from(right).project(sides.1)?.build()?))
+        Ok((
+            LogicalPlanBuilder::from(left).project(sides.0)?.build()?,
+            LogicalPlanBuilder::from(right).project(sides.1)?.build()?,
+        ))
     }
 
     pub(super) fn values(&self, values: &ast::Values, env: &Env<'_>) -> Result<LogicalPlan> {
@@ -106,7 +117,9 @@ impl Planner<'_> {
         }
         let width = rows.first().map_or(0, Vec::len);
         if rows.iter().any(|row| row.len() != width) {
-            return Err(DataFusionError::Plan("[INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH] the rows of VALUES have different lengths".to_string()));
+            return Err(DataFusionError::Plan(
+                "[INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH] the rows of VALUES have different lengths".to_string(),
+            ));
         }
         for nth in 0..width {
             let types = rows.iter().map(|row| semantics.type_of(&row[nth])).collect::<Result<Vec<_>>>()?;
@@ -131,9 +144,16 @@ impl Planner<'_> {
     }
 
     /// The keys of an `ORDER BY`; a number means the column of the output at that place.
-    pub(super) fn sort_keys(&self, order_by: &ast::OrderBy, output: &[Expr], scope: &Scope<'_>) -> Result<Vec<SortExpr>> {
+    pub(super) fn sort_keys(
+        &self,
+        order_by: &ast::OrderBy,
+        output: &[Expr],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<SortExpr>> {
         let keys = match &order_by.kind {
-            OrderByKind::All(options) => return Ok(output.iter().map(|expr| sort_key(expr.clone(), *options)).collect()),
+            OrderByKind::All(options) => {
+                return Ok(output.iter().map(|expr| sort_key(expr.clone(), *options)).collect());
+            }
             OrderByKind::Expressions(keys) => keys,
         };
         keys.iter()
@@ -149,7 +169,9 @@ impl Planner<'_> {
 
     fn limit(&self, plan: LogicalPlan, query: &ast::Query, env: &Env<'_>) -> Result<LogicalPlan> {
         let (limit, offset) = match &query.limit_clause {
-            Some(LimitClause::LimitOffset { limit, offset, .. }) => (limit.as_ref(), offset.as_ref().map(|offset| &offset.value)),
+            Some(LimitClause::LimitOffset { limit, offset, .. }) => {
+                (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
+            }
             Some(LimitClause::OffsetCommaLimit { offset, limit }) => (Some(limit), Some(offset)),
             None => (None, None),
         };
@@ -171,7 +193,9 @@ impl Planner<'_> {
             _ => None,
         };
         value.and_then(|value| usize::try_from(value).ok()).ok_or_else(|| {
-            DataFusionError::Plan(format!("[INVALID_LIMIT_LIKE_EXPRESSION] a limit or offset must be a whole number, not '{expr}'"))
+            DataFusionError::Plan(format!(
+                "[INVALID_LIMIT_LIKE_EXPRESSION] a limit or offset must be a whole number, not '{expr}'"
+            ))
         })
     }
 }
@@ -207,7 +231,10 @@ pub(super) fn ordinal(expr: &ast::Expr) -> Option<usize> {
 /// The output's column of that number, from 1.
 pub(super) fn at_ordinal<'e>(output: &'e [Expr], nth: usize, clause: &str) -> Result<&'e Expr> {
     nth.checked_sub(1).and_then(|at| output.get(at)).ok_or_else(|| {
-        let message = format!("[{clause}_BY_POS_OUT_OF_RANGE] {clause} BY position {nth} is not in the select list: it has {} columns", output.len());
+        let message = format!(
+            "[{clause}_BY_POS_OUT_OF_RANGE] {clause} BY position {nth} is not in the select list: it has {} columns",
+            output.len()
+        );
         DataFusionError::Plan(message)
     })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use datafusion::catalog::TableFunctionArgs;
 use datafusion::common::{Column, DFSchema, DataFusionError, JoinType, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use sqlparser::ast::{self, Join, JoinConstraint, JoinOperator, TableAlias, TableFactor, TableWithJoins};
@@ -133,10 +134,17 @@ impl Planner<'_> {
     }
 
     /// `range(…)` and what else is registered.
-    fn table_valued_function(&self, parts: &[String], args: &ast::TableFunctionArgs, env: &Env<'_>) -> Result<LogicalPlan> {
+    fn table_valued_function(
+        &self,
+        parts: &[String],
+        args: &ast::TableFunctionArgs,
+        env: &Env<'_>,
+    ) -> Result<LogicalPlan> {
         let name = parts.join(".").to_lowercase();
         let Some(function) = self.table_function(&name) else {
-            return Err(DataFusionError::Plan(format!("[UNRESOLVABLE_TABLE_VALUED_FUNCTION] there is no table function {name}")));
+            return Err(DataFusionError::Plan(format!(
+                "[UNRESOLVABLE_TABLE_VALUED_FUNCTION] there is no table function {name}"
+            )));
         };
         let empty = LogicalPlanBuilder::empty(true).build()?;
         let scope = Scope::new(Vec::new(), Arc::clone(empty.schema()), env.outer);
@@ -148,7 +156,7 @@ impl Planner<'_> {
             };
             values.push(semantics.cast(self.expr(expr, &scope)?, &arrow::datatypes::DataType::Int64, false)?);
         }
-        let provider = function.create_table_provider(&values)?;
+        let provider = function.create_table_provider_with_args(TableFunctionArgs::new(&values, self.state))?;
         let source = datafusion::datasource::provider_as_source(provider);
         let plan = LogicalPlanBuilder::scan(name.as_str(), source, None)?.build()?;
         let names: Vec<String> = if name == "range" { vec!["id".to_string()] } else { plan.schema().field_names() };
@@ -164,7 +172,9 @@ impl Planner<'_> {
         let (plan, column) = match (&clause.name, expr) {
             (None, Expr::Column(column)) => (relation.plan, column),
             (None, other) => {
-                let message = format!("[EVENT_TIME_MUST_BE_TOP_LEVEL_COLUMN] the event time must be a column, not {other}: name it with AS");
+                let message = format!(
+                    "[EVENT_TIME_MUST_BE_TOP_LEVEL_COLUMN] the event time must be a column, not {other}: name it with AS"
+                );
                 return Err(DataFusionError::Plan(message));
             }
             (Some(name), expr) => {
@@ -180,8 +190,16 @@ impl Planner<'_> {
         Ok(Relation::of_plan(plan))
     }
 
-    fn join(&self, left: Relation, right: Relation, join_type: JoinType, constraint: &JoinConstraint, env: &Env<'_>) -> Result<Relation> {
-        let schema = left.plan.schema().join(right.plan.schema()).map_err(|error| same_name_twice(&left, &right, error))?;
+    fn join(
+        &self,
+        left: Relation,
+        right: Relation,
+        join_type: JoinType,
+        constraint: &JoinConstraint,
+        env: &Env<'_>,
+    ) -> Result<Relation> {
+        let schema =
+            left.plan.schema().join(right.plan.schema()).map_err(|error| same_name_twice(&left, &right, error))?;
         let keys = join_keys(&left, &right, constraint)?;
         let condition = match constraint {
             JoinConstraint::On(on) => {
@@ -215,8 +233,14 @@ impl Planner<'_> {
 }
 
 /// The pairs of columns that `USING` and `NATURAL` make equal.
-fn join_keys(left: &Relation, right: &Relation, constraint: &JoinConstraint) -> Result<Vec<(ScopeColumn, ScopeColumn)>> {
-    let find = |relation: &Relation, name: &str| relation.columns.iter().find(|column| !column.is_hidden && same(&column.name, name)).cloned();
+fn join_keys(
+    left: &Relation,
+    right: &Relation,
+    constraint: &JoinConstraint,
+) -> Result<Vec<(ScopeColumn, ScopeColumn)>> {
+    let find = |relation: &Relation, name: &str| {
+        relation.columns.iter().find(|column| !column.is_hidden && same(&column.name, name)).cloned()
+    };
     let names: Vec<String> = match constraint {
         JoinConstraint::Using(names) => names.iter().map(|name| name_parts(name).join(".")).collect(),
         JoinConstraint::Natural => {
@@ -239,7 +263,12 @@ fn join_keys(left: &Relation, right: &Relation, constraint: &JoinConstraint) -> 
 }
 
 /// The columns of a join: keys of `USING` once and first, then the left side's, then the right one's.
-fn joined_columns(left: &Relation, right: &Relation, join_type: JoinType, keys: &[(ScopeColumn, ScopeColumn)]) -> Vec<ScopeColumn> {
+fn joined_columns(
+    left: &Relation,
+    right: &Relation,
+    join_type: JoinType,
+    keys: &[(ScopeColumn, ScopeColumn)],
+) -> Vec<ScopeColumn> {
     let has_right = !matches!(join_type, JoinType::LeftSemi | JoinType::LeftAnti);
     let mut columns = Vec::new();
     for (ours, theirs) in keys {
@@ -253,8 +282,10 @@ fn joined_columns(left: &Relation, right: &Relation, join_type: JoinType, keys: 
             _ => ours.clone(),
         });
     }
-    let is_shown = |column: &ScopeColumn, columns: &[ScopeColumn]| columns[..keys.len()].iter().any(|key| key.expr == column.expr);
-    let is_key = |column: &ScopeColumn| keys.iter().any(|(ours, theirs)| ours.expr == column.expr || theirs.expr == column.expr);
+    let is_shown =
+        |column: &ScopeColumn, columns: &[ScopeColumn]| columns[..keys.len()].iter().any(|key| key.expr == column.expr);
+    let is_key =
+        |column: &ScopeColumn| keys.iter().any(|(ours, theirs)| ours.expr == column.expr || theirs.expr == column.expr);
     for column in left.columns.iter().chain(right.columns.iter().filter(|_| has_right)) {
         if !is_shown(column, &columns) {
             columns.push(ScopeColumn { is_hidden: column.is_hidden || is_key(column), ..column.clone() });
@@ -264,9 +295,13 @@ fn joined_columns(left: &Relation, right: &Relation, join_type: JoinType, keys: 
 }
 
 fn same_name_twice(left: &Relation, right: &Relation, error: DataFusionError) -> DataFusionError {
-    let name = |relation: &Relation| relation.columns.first().map(|column| column.qualifier.join(".")).unwrap_or_default();
+    let name =
+        |relation: &Relation| relation.columns.first().map(|column| column.qualifier.join(".")).unwrap_or_default();
     if same(&name(left), &name(right)) {
-        return DataFusionError::Plan(format!("both sides of the join are called `{}`: give one of them an alias", name(left)));
+        return DataFusionError::Plan(format!(
+            "both sides of the join are called `{}`: give one of them an alias",
+            name(left)
+        ));
     }
     error
 }

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ExprSchema, Result};
 use datafusion::logical_expr::expr::LambdaVariable;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
 
@@ -93,7 +93,9 @@ impl<'a> Scope<'a> {
     pub(super) fn star(&self, qualifier: &[String]) -> Vec<&ScopeColumn> {
         let own = self.columns.iter().enumerate().filter(|(nth, _)| !self.generated.contains(nth));
         own.map(|(_, column)| column)
-            .filter(|column| if qualifier.is_empty() { !column.is_hidden } else { ends_with(&column.qualifier, qualifier) })
+            .filter(
+                |column| if qualifier.is_empty() { !column.is_hidden } else { ends_with(&column.qualifier, qualifier) },
+            )
             .collect()
     }
 
@@ -111,7 +113,8 @@ impl<'a> Scope<'a> {
         for qualified in (0..parts.len()).rev() {
             let (qualifier, rest) = names.split_at(qualified);
             let mut found = self.columns.iter().filter(|column| {
-                let is_of_relation = if qualified == 0 { !column.is_hidden } else { ends_with(&column.qualifier, qualifier) };
+                let is_of_relation =
+                    if qualified == 0 { !column.is_hidden } else { ends_with(&column.qualifier, qualifier) };
                 is_of_relation && same(&column.name, &rest[0])
             });
             if let Some(column) = found.next() {
@@ -124,7 +127,12 @@ impl<'a> Scope<'a> {
         self.find_alias(&self.last, &names, semantics)
     }
 
-    fn find_alias(&self, aliases: &[(String, Expr)], names: &[String], semantics: &Semantics<'_>) -> Result<Option<Expr>> {
+    fn find_alias(
+        &self,
+        aliases: &[(String, Expr)],
+        names: &[String],
+        semantics: &Semantics<'_>,
+    ) -> Result<Option<Expr>> {
         match aliases.iter().rev().find(|(alias, _)| same(alias, &names[0])) {
             Some((_, expr)) => fields(expr.clone(), &names[1..], semantics).map(Some),
             None => Ok(None),
@@ -145,7 +153,8 @@ impl<'a> Scope<'a> {
     fn unresolved(&self, parts: &[Ident]) -> datafusion::common::DataFusionError {
         let name = parts.iter().map(|part| format!("`{}`", part.value)).collect::<Vec<_>>().join(".");
         let wanted = parts.last().map(|part| part.value.to_lowercase()).unwrap_or_default();
-        let mut known: Vec<&str> = self.columns.iter().filter(|column| !column.is_hidden).map(|column| column.name.as_str()).collect();
+        let mut known: Vec<&str> =
+            self.columns.iter().filter(|column| !column.is_hidden).map(|column| column.name.as_str()).collect();
         known.sort_by_key(|name| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted));
         known.truncate(5);
         let span = parts.first().map_or(Span::empty(), |part| part.span);
@@ -178,7 +187,8 @@ pub(super) fn same(a: &str, b: &str) -> bool {
 }
 
 fn ends_with(qualifier: &[String], written: &[String]) -> bool {
-    written.len() <= qualifier.len() && qualifier[qualifier.len() - written.len()..].iter().zip(written).all(|(a, b)| same(a, b))
+    written.len() <= qualifier.len()
+        && qualifier[qualifier.len() - written.len()..].iter().zip(written).all(|(a, b)| same(a, b))
 }
 
 fn fields(expr: Expr, names: &[String], semantics: &Semantics<'_>) -> Result<Expr> {
@@ -187,11 +197,13 @@ fn fields(expr: Expr, names: &[String], semantics: &Semantics<'_>) -> Result<Exp
 
 fn ambiguous(parts: &[Ident], one: &ScopeColumn, other: &ScopeColumn) -> datafusion::common::DataFusionError {
     let shown = |column: &ScopeColumn| {
-        let parts: Vec<String> = column.qualifier.iter().chain([&column.name]).map(|part| format!("`{part}`")).collect();
+        let parts: Vec<String> =
+            column.qualifier.iter().chain([&column.name]).map(|part| format!("`{part}`")).collect();
         parts.join(".")
     };
     let name = parts.iter().map(|part| format!("`{}`", part.value)).collect::<Vec<_>>().join(".");
     let span = parts.first().map_or(Span::empty(), |part| part.span);
-    let message = format!("[AMBIGUOUS_REFERENCE] Reference {name} is ambiguous, could be: [{}, {}].", shown(one), shown(other));
+    let message =
+        format!("[AMBIGUOUS_REFERENCE] Reference {name} is ambiguous, could be: [{}, {}].", shown(one), shown(other));
     error_at(span, message)
 }

@@ -22,7 +22,12 @@ pub(super) struct Item {
 }
 
 impl Planner<'_> {
-    pub(super) fn select(&self, select: &Select, order_by: Option<&ast::OrderBy>, env: &Env<'_>) -> Result<LogicalPlan> {
+    pub(super) fn select(
+        &self,
+        select: &Select,
+        order_by: Option<&ast::OrderBy>,
+        env: &Env<'_>,
+    ) -> Result<LogicalPlan> {
         refuse_foreign_clauses(select)?;
         let relation = self.from(&select.from, env)?;
         let relation = self.lateral_views(relation, &select.lateral_views, env)?;
@@ -50,7 +55,13 @@ impl Planner<'_> {
         self.project(plan, output, select.distinct.as_ref())
     }
 
-    pub(super) fn filter(&self, plan: LogicalPlan, condition: Option<&ast::Expr>, scope: &Scope<'_>, clause: &str) -> Result<LogicalPlan> {
+    pub(super) fn filter(
+        &self,
+        plan: LogicalPlan,
+        condition: Option<&ast::Expr>,
+        scope: &Scope<'_>,
+        clause: &str,
+    ) -> Result<LogicalPlan> {
         let Some(condition) = condition else { return Ok(plan) };
         let condition = self.expr(condition, scope)?;
         let condition = Semantics::new(&scope.schema, &self.zone).condition(condition, clause)?;
@@ -62,7 +73,10 @@ impl Planner<'_> {
             let scope = Scope::new(relation.columns.clone(), Arc::clone(relation.plan.schema()), env.outer);
             let names: Vec<String> = view.lateral_col_alias.iter().map(|ident| ident.value.clone()).collect();
             let ast::Expr::Function(function) = &view.lateral_view else {
-                return Err(unsupported(format!("LATERAL VIEW needs a generator such as explode, not '{}'", view.lateral_view)));
+                return Err(unsupported(format!(
+                    "LATERAL VIEW needs a generator such as explode, not '{}'",
+                    view.lateral_view
+                )));
             };
             let (plan, columns) = self.generate(relation.plan, function, view.outer, &names, &scope)?;
             let qualifier = name_parts(&view.lateral_view_name);
@@ -92,7 +106,9 @@ impl Planner<'_> {
                 }
                 SelectItem::UnnamedExpr(expr) => (expr, Vec::new()),
                 SelectItem::ExprWithAlias { expr, alias } => (expr, vec![alias.value.clone()]),
-                SelectItem::ExprWithAliases { expr, aliases } => (expr, aliases.iter().map(|ident| ident.value.clone()).collect()),
+                SelectItem::ExprWithAliases { expr, aliases } => {
+                    (expr, aliases.iter().map(|ident| ident.value.clone()).collect())
+                }
             };
             if let Some(function) = super::generate::generator(expr) {
                 let (generated, columns) = self.generate(plan, function, false, &aliases, scope)?;
@@ -104,7 +120,11 @@ impl Planner<'_> {
             let name = match &aliases[..] {
                 [] => names::of_item(expr),
                 [alias] => alias.clone(),
-                _ => return Err(DataFusionError::Plan(format!("[MULTI_ALIAS_WITHOUT_GENERATOR] '{expr}' is one column but has several names"))),
+                _ => {
+                    return Err(DataFusionError::Plan(format!(
+                        "[MULTI_ALIAS_WITHOUT_GENERATOR] '{expr}' is one column but has several names"
+                    )));
+                }
             };
             let expr = self.expr(expr, scope)?;
             if !aliases.is_empty() {
@@ -117,26 +137,46 @@ impl Planner<'_> {
         Ok((plan, items))
     }
 
-    pub(super) fn star(&self, qualifier: &[String], options: &ast::WildcardAdditionalOptions, scope: &Scope<'_>) -> Result<Vec<Item>> {
-        let mut items: Vec<Item> =
-            scope.star(qualifier).into_iter().map(|column| Item { name: column.name.clone(), expr: column.expr.clone() }).collect();
+    pub(super) fn star(
+        &self,
+        qualifier: &[String],
+        options: &ast::WildcardAdditionalOptions,
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Item>> {
+        let mut items: Vec<Item> = scope
+            .star(qualifier)
+            .into_iter()
+            .map(|column| Item { name: column.name.clone(), expr: column.expr.clone() })
+            .collect();
         if let Some(except) = &options.opt_except {
             for ident in [&except.first_element].into_iter().chain(&except.additional_elements) {
                 let before = items.len();
                 items.retain(|item| !same(&item.name, &ident.value));
                 if items.len() == before {
-                    return Err(error_at(ident.span, format!("[UNRESOLVED_COLUMN] EXCEPT column `{}` cannot be resolved.", ident.value)));
+                    return Err(error_at(
+                        ident.span,
+                        format!("[UNRESOLVED_COLUMN] EXCEPT column `{}` cannot be resolved.", ident.value),
+                    ));
                 }
             }
         }
-        if options.opt_replace.is_some() || options.opt_rename.is_some() || options.opt_ilike.is_some() || options.opt_exclude.is_some() {
+        if options.opt_replace.is_some()
+            || options.opt_rename.is_some()
+            || options.opt_ilike.is_some()
+            || options.opt_exclude.is_some()
+        {
             return Err(unsupported("of the words after * only EXCEPT is supported"));
         }
         Ok(items)
     }
 
     /// `t.*`, or `s.*` for the fields of a struct.
-    pub(super) fn qualified_star(&self, kind: &ast::SelectItemQualifiedWildcardKind, options: &ast::WildcardAdditionalOptions, scope: &Scope<'_>) -> Result<Vec<Item>> {
+    pub(super) fn qualified_star(
+        &self,
+        kind: &ast::SelectItemQualifiedWildcardKind,
+        options: &ast::WildcardAdditionalOptions,
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Item>> {
         let idents: Vec<ast::Ident> = match kind {
             ast::SelectItemQualifiedWildcardKind::ObjectName(name) => {
                 let idents = name.0.iter().map(|part| match part {
@@ -145,7 +185,9 @@ impl Planner<'_> {
                 });
                 idents.collect()
             }
-            ast::SelectItemQualifiedWildcardKind::Expr(expr) => return Err(unsupported(format!("'{expr}.*' is not supported"))),
+            ast::SelectItemQualifiedWildcardKind::Expr(expr) => {
+                return Err(unsupported(format!("'{expr}.*' is not supported")));
+            }
         };
         let qualifier: Vec<String> = idents.iter().map(|ident| ident.value.clone()).collect();
         if !scope.star(&qualifier).is_empty() {
@@ -156,16 +198,23 @@ impl Planner<'_> {
         match semantics.type_of(&base)? {
             arrow::datatypes::DataType::Struct(fields) => fields
                 .iter()
-                .map(|field| Ok(Item { name: field.name().clone(), expr: semantics.field(base.clone(), field.name())? }))
+                .map(|field| {
+                    Ok(Item { name: field.name().clone(), expr: semantics.field(base.clone(), field.name())? })
+                })
                 .collect(),
-            _ => Err(DataFusionError::Plan(format!("[CANNOT_RESOLVE_STAR_EXPAND] `{}` is neither a relation nor a struct", qualifier.join(".")))),
+            _ => Err(DataFusionError::Plan(format!(
+                "[CANNOT_RESOLVE_STAR_EXPAND] `{}` is neither a relation nor a struct",
+                qualifier.join(".")
+            ))),
         }
     }
 
     fn groups(&self, group_by: &GroupByExpr, items: &[Item], scope: &Scope<'_>) -> Result<Vec<Expr>> {
         let output: Vec<Expr> = items.iter().map(|item| item.expr.clone()).collect();
         let (exprs, modifiers) = match group_by {
-            GroupByExpr::All(_) => return Ok(output.into_iter().filter(|expr| !aggregate::has_aggregate(expr)).collect()),
+            GroupByExpr::All(_) => {
+                return Ok(output.into_iter().filter(|expr| !aggregate::has_aggregate(expr)).collect());
+            }
             GroupByExpr::Expressions(exprs, modifiers) => (exprs, modifiers),
         };
         let one = |expr: &ast::Expr| -> Result<Expr> {
@@ -180,15 +229,25 @@ impl Planner<'_> {
         let mut groups = Vec::new();
         for expr in exprs {
             groups.push(match expr {
-                ast::Expr::Rollup(rollup) => Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Rollup(sets(rollup)?.concat())),
-                ast::Expr::Cube(cube) => Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Cube(sets(cube)?.concat())),
-                ast::Expr::GroupingSets(all) => Expr::GroupingSet(datafusion::logical_expr::GroupingSet::GroupingSets(sets(all)?)),
+                ast::Expr::Rollup(rollup) => {
+                    Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Rollup(sets(rollup)?.concat()))
+                }
+                ast::Expr::Cube(cube) => {
+                    Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Cube(sets(cube)?.concat()))
+                }
+                ast::Expr::GroupingSets(all) => {
+                    Expr::GroupingSet(datafusion::logical_expr::GroupingSet::GroupingSets(sets(all)?))
+                }
                 expr => one(expr)?,
             });
         }
         Ok(match modifiers.first() {
-            Some(GroupByWithModifier::Rollup) => vec![Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Rollup(groups))],
-            Some(GroupByWithModifier::Cube) => vec![Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Cube(groups))],
+            Some(GroupByWithModifier::Rollup) => {
+                vec![Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Rollup(groups))]
+            }
+            Some(GroupByWithModifier::Cube) => {
+                vec![Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Cube(groups))]
+            }
             Some(other) => return Err(unsupported(format!("GROUP BY … {other} is not supported"))),
             None => groups,
         })
@@ -211,7 +270,9 @@ impl Planner<'_> {
         }
         let has_hidden = exprs.len() > width;
         if has_hidden && distinct.is_some_and(|distinct| !matches!(distinct, Distinct::All)) {
-            return Err(DataFusionError::Plan("with DISTINCT, ORDER BY can only use columns of the select list".to_string()));
+            return Err(DataFusionError::Plan(
+                "with DISTINCT, ORDER BY can only use columns of the select list".to_string(),
+            ));
         }
         let mut plan = LogicalPlanBuilder::from(plan).project(exprs)?.build()?;
         plan = match distinct {
@@ -220,8 +281,10 @@ impl Planner<'_> {
             Some(Distinct::All) | None => plan,
         };
         if !sorts.is_empty() {
-            let keys: Vec<SortExpr> =
-                sorts.iter().map(|(sort, place)| SortExpr::new(nth_column(&plan, *place), sort.asc, sort.nulls_first)).collect();
+            let keys: Vec<SortExpr> = sorts
+                .iter()
+                .map(|(sort, place)| SortExpr::new(nth_column(&plan, *place), sort.asc, sort.nulls_first))
+                .collect();
             plan = LogicalPlanBuilder::from(plan).sort(keys)?.build()?;
         }
         if has_hidden {
@@ -238,7 +301,11 @@ impl Planner<'_> {
         for expr in exprs {
             match self.expr(expr, &scope)? {
                 Expr::Column(column) => columns.push(column),
-                _ => return Err(DataFusionError::Plan(format!("DISTINCT ON takes columns of the select list, not '{expr}'"))),
+                _ => {
+                    return Err(DataFusionError::Plan(format!(
+                        "DISTINCT ON takes columns of the select list, not '{expr}'"
+                    )));
+                }
             }
         }
         self.streams()?.deduplicate_plan(plan, columns, within_watermark)
@@ -252,7 +319,9 @@ fn named(items: &[Item]) -> Vec<Expr> {
         .iter()
         .enumerate()
         .map(|(nth, item)| match &item.expr {
-            _ if is_twice(&item.name) => item.expr.clone().alias_qualified(Some(TableReference::bare(format!("#{nth}"))), &item.name),
+            _ if is_twice(&item.name) => {
+                item.expr.clone().alias_qualified(Some(TableReference::bare(format!("#{nth}"))), &item.name)
+            }
             Expr::Column(Column { relation: None, name, .. }) if *name == item.name => item.expr.clone(),
             expr => expr.clone().alias(&item.name),
         })

@@ -29,7 +29,8 @@ impl Planner<'_> {
     ) -> Result<LogicalPlan> {
         for function in calls(select, order_by) {
             let name = function.name.to_string().to_lowercase();
-            let arguments = arguments(&function)?.into_iter().map(|argument| self.expr(argument, scope)).collect::<Result<_>>()?;
+            let arguments =
+                arguments(&function)?.into_iter().map(|argument| self.expr(argument, scope)).collect::<Result<_>>()?;
             let is_taken = |name: &str| plan.schema().fields().iter().any(|field| field.name() == name);
             let mut column = name.clone();
             while is_taken(&column) {

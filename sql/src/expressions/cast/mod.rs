@@ -58,7 +58,9 @@ pub(super) fn check(from: &DataType, to: &DataType, _is_try: bool) -> Result<()>
 
 fn refused(from: &DataType, to: &DataType) -> DataFusionError {
     let condition = match (from, to) {
-        (_, DataType::Date32) | (DataType::Date32, _) if is_numeric(from) || is_numeric(to) => "CAST_WITH_FUNC_SUGGESTION",
+        (_, DataType::Date32) | (DataType::Date32, _) if is_numeric(from) || is_numeric(to) => {
+            "CAST_WITH_FUNC_SUGGESTION"
+        }
         (DataType::Boolean, to) if is_timestamp(to) => "CAST_WITH_CONF_SUGGESTION",
         (from, DataType::Binary) if is_integer(from) => "CAST_WITH_CONF_SUGGESTION",
         (from, DataType::Boolean) if is_timestamp(from) || *from == DataType::Date32 => "CAST_WITH_CONF_SUGGESTION",
@@ -83,7 +85,9 @@ fn is_widening(from: &DataType, to: &DataType) -> bool {
             let digits = super::types::decimal_of(from).map_or(0, |(digits, _)| i32::from(digits));
             i32::from(*precision) - i32::from(*scale) >= digits.min(19)
         }
-        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => s2 >= s1 && i32::from(*p2) - i32::from(*s2) >= i32::from(*p1) - i32::from(*s1),
+        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
+            s2 >= s1 && i32::from(*p2) - i32::from(*s2) >= i32::from(*p1) - i32::from(*s1)
+        }
         (_, T::Utf8) => is_integer(from) || *from == T::Boolean,
         _ => false,
     }
@@ -95,7 +99,14 @@ fn is_castable(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         _ if from == to => true,
         (T::Null, _) | (_, T::Utf8) => true,
-        (T::Utf8, to) => *to == T::Boolean || *to == T::Date32 || *to == T::Binary || is_numeric(to) || is_timestamp(to) || is_interval(to),
+        (T::Utf8, to) => {
+            *to == T::Boolean
+                || *to == T::Date32
+                || *to == T::Binary
+                || is_numeric(to)
+                || is_timestamp(to)
+                || is_interval(to)
+        }
         (T::Boolean, to) => is_numeric(to),
         (from, T::Boolean) => is_numeric(from),
         (from, to) if is_numeric(from) && is_numeric(to) => true,
@@ -107,7 +118,8 @@ fn is_castable(from: &DataType, to: &DataType) -> bool {
         (T::List(from), T::List(to)) => is_castable(from.data_type(), to.data_type()),
         (T::Map(from, _), T::Map(to, _)) => is_castable(from.data_type(), to.data_type()),
         (T::Struct(from), T::Struct(to)) => {
-            from.len() == to.len() && from.iter().zip(to).all(|(from, to)| is_castable(from.data_type(), to.data_type()))
+            from.len() == to.len()
+                && from.iter().zip(to).all(|(from, to)| is_castable(from.data_type(), to.data_type()))
         }
         _ => false,
     }

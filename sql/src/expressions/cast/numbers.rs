@@ -20,7 +20,9 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayR
         (_, DataType::Int16) => to_integer::<Int16Type>(array, mode),
         (_, DataType::Int32) => to_integer::<Int32Type>(array, mode),
         (_, DataType::Int64) => to_integer::<Int64Type>(array, mode),
-        (DataType::Decimal128(_, scale), DataType::Float32 | DataType::Float64) => of_decimal_to_float(array, *scale, to),
+        (DataType::Decimal128(_, scale), DataType::Float32 | DataType::Float64) => {
+            of_decimal_to_float(array, *scale, to)
+        }
         (_, DataType::Float32 | DataType::Float64) => Ok(arrow::compute::cast(array, to)?),
         (_, DataType::Decimal128(precision, scale)) => to_decimal(array, *precision, *scale, mode),
         (from, to) => Err(DataFusionError::Internal(format!("no cast from {from} to {to}"))),
@@ -36,7 +38,8 @@ fn to_boolean(array: &ArrayRef) -> Result<ArrayRef> {
     if let DataType::Float32 | DataType::Float64 = array.data_type() {
         // Both zeros are false, NaN is true.
         let wide = arrow::compute::cast(array, &DataType::Float64)?;
-        let flags: BooleanArray = wide.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| value != 0.0)).collect();
+        let flags: BooleanArray =
+            wide.as_primitive::<Float64Type>().iter().map(|value| value.map(|value| value != 0.0)).collect();
         return Ok(Arc::new(flags));
     }
     let zero = ScalarValue::new_zero(array.data_type())?.to_scalar()?;
@@ -68,19 +71,30 @@ where
     let result: PrimitiveArray<O> = match &from {
         DataType::Decimal128(_, scale) => {
             let divisor = 10_i128.pow(u32::from(scale.unsigned_abs()));
-            converted::<Decimal128Type, O>(array.as_primitive(), mode, |value| O::Native::try_from(value / divisor).ok(), |value| {
-                error(&decimal_text(value, *scale))
-            })?
+            converted::<Decimal128Type, O>(
+                array.as_primitive(),
+                mode,
+                |value| O::Native::try_from(value / divisor).ok(),
+                |value| error(&decimal_text(value, *scale)),
+            )?
         }
         DataType::Float32 | DataType::Float64 => {
             let wide = arrow::compute::cast(array, &DataType::Float64)?;
-            converted::<Float64Type, O>(wide.as_primitive(), mode, |value| whole(value).and_then(|value| O::Native::try_from(value).ok()), |value| {
-                error(&float_text(value, &from))
-            })?
+            converted::<Float64Type, O>(
+                wide.as_primitive(),
+                mode,
+                |value| whole(value).and_then(|value| O::Native::try_from(value).ok()),
+                |value| error(&float_text(value, &from)),
+            )?
         }
         _ => {
             let wide = arrow::compute::cast(array, &DataType::Int64)?;
-            converted::<Int64Type, O>(wide.as_primitive(), mode, |value| O::Native::try_from(value).ok(), |value| error(&value))?
+            converted::<Int64Type, O>(
+                wide.as_primitive(),
+                mode,
+                |value| O::Native::try_from(value).ok(),
+                |value| error(&value),
+            )?
         }
     };
     Ok(Arc::new(result))
@@ -102,7 +116,8 @@ fn of_decimal_to_float(array: &ArrayRef, scale: i8, to: &DataType) -> Result<Arr
         let result: PrimitiveArray<Float64Type> = decimals.unary(exact);
         return Ok(Arc::new(result));
     }
-    let result: PrimitiveArray<Float32Type> = decimals.unary(|value| format!("{value}e-{scale}").parse().unwrap_or(f32::NAN));
+    let result: PrimitiveArray<Float32Type> =
+        decimals.unary(|value| format!("{value}e-{scale}").parse().unwrap_or(f32::NAN));
     Ok(Arc::new(result))
 }
 
@@ -142,7 +157,11 @@ fn to_decimal(array: &ArrayRef, precision: u8, scale: i8, mode: Mode) -> Result<
 
 /// Through the digits that the double prints, as in Spark.
 fn of_float(value: f64, text: &str, precision: u8, scale: i8) -> Option<i128> {
-    if value.is_finite() { parse_decimal(text).and_then(|(unscaled, from)| fit(unscaled, from, precision, scale)) } else { None }
+    if value.is_finite() {
+        parse_decimal(text).and_then(|(unscaled, from)| fit(unscaled, from, precision, scale))
+    } else {
+        None
+    }
 }
 
 /// A decimal text's digits and its scale, which may be negative or large; `None` where it is no number.

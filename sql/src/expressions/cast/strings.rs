@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringArray, StringBuilder};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringArray, StringBuilder,
+};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit,
-    IntervalYearMonthType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,
 };
 use chrono::Utc;
 use datafusion::common::{DataFusionError, Result};
 use millstream_formats::java_time::{
-    cast_date_to_string, cast_string_to_date, cast_string_to_timestamp, cast_string_to_timestamp_ntz, cast_timestamp_to_string,
+    cast_date_to_string, cast_string_to_date, cast_string_to_timestamp, cast_string_to_timestamp_ntz,
+    cast_timestamp_to_string,
 };
 use millstream_formats::number::{write_decimal_plain, write_f32, write_f64};
 
@@ -32,8 +35,12 @@ pub(super) fn of_string(array: &StringArray, to: &DataType, mode: Mode) -> Resul
         DataType::Decimal128(precision, scale) => return decimals(array, *precision, *scale, mode),
         DataType::Date32 => Arc::new(cast_string_to_date(array)),
         DataType::Timestamp(_, None) => Arc::new(cast_string_to_timestamp_ntz(array)),
-        DataType::Timestamp(_, Some(_)) => Arc::new(cast_string_to_timestamp(array, mode.zone, Utc::now().timestamp_micros())),
-        DataType::Duration(_) => parsed::<DurationMicrosecondType>(array, |text| parse_interval(text).ok().filter(|it| !it.is_year_month()).map(|it| it.micros)),
+        DataType::Timestamp(_, Some(_)) => {
+            Arc::new(cast_string_to_timestamp(array, mode.zone, Utc::now().timestamp_micros()))
+        }
+        DataType::Duration(_) => parsed::<DurationMicrosecondType>(array, |text| {
+            parse_interval(text).ok().filter(|it| !it.is_year_month()).map(|it| it.micros)
+        }),
         DataType::Interval(IntervalUnit::YearMonth) => parsed::<IntervalYearMonthType>(array, |text| {
             parse_interval(text).ok().filter(Interval::is_year_month).and_then(|it| i32::try_from(it.months).ok())
         }),
@@ -84,7 +91,8 @@ fn java_float(text: &str) -> Option<String> {
         return (unsigned.len() == text.len()).then(|| "NaN".to_string());
     }
     let digits = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let is_number =
+        digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
     is_number.then(|| digits.to_string())
 }
 
@@ -115,7 +123,9 @@ pub(super) fn to_string(array: &ArrayRef, from: &DataType, mode: Mode) -> Result
     Ok(match from {
         DataType::Float32 => written(array, |row, out| write_f32(array.as_primitive::<Float32Type>().value(row), out)),
         DataType::Float64 => written(array, |row, out| write_f64(array.as_primitive::<Float64Type>().value(row), out)),
-        DataType::Decimal128(_, scale) => written(array, |row, out| write_decimal_plain(array.as_primitive::<Decimal128Type>().value(row), *scale, out)),
+        DataType::Decimal128(_, scale) => written(array, |row, out| {
+            write_decimal_plain(array.as_primitive::<Decimal128Type>().value(row), *scale, out)
+        }),
         DataType::Date32 => Arc::new(cast_date_to_string(array.as_primitive::<Date32Type>()).map_err(formatted)?),
         DataType::Timestamp(..) => Arc::new(cast_timestamp_to_string(array, mode.zone).map_err(formatted)?),
         DataType::Binary => {
@@ -125,14 +135,24 @@ pub(super) fn to_string(array: &ArrayRef, from: &DataType, mode: Mode) -> Result
         DataType::Duration(_) => {
             let values = array.as_primitive::<DurationMicrosecondType>();
             written(array, |row, out| {
-                let interval = Interval { months: 0, micros: values.value(row), first: IntervalField::Day, last: IntervalField::Second };
+                let interval = Interval {
+                    months: 0,
+                    micros: values.value(row),
+                    first: IntervalField::Day,
+                    last: IntervalField::Second,
+                };
                 out.extend_from_slice(interval.to_sql().as_bytes());
             })
         }
         DataType::Interval(IntervalUnit::YearMonth) => {
             let values = array.as_primitive::<IntervalYearMonthType>();
             written(array, |row, out| {
-                let interval = Interval { months: i64::from(values.value(row)), micros: 0, first: IntervalField::Year, last: IntervalField::Month };
+                let interval = Interval {
+                    months: i64::from(values.value(row)),
+                    micros: 0,
+                    first: IntervalField::Year,
+                    last: IntervalField::Month,
+                };
                 out.extend_from_slice(interval.to_sql().as_bytes());
             })
         }

@@ -20,16 +20,16 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayR
     match (array.data_type(), to) {
         (T::Date32, T::Timestamp(_, zone)) => {
             let zone_of = if zone.is_some() { mode.zone } else { Zone::UTC };
-            let times = array.as_primitive::<Date32Type>().unary_opt::<_, TimestampMicrosecondType>(|days| {
-                to_utc(zone_of, i64::from(days).checked_mul(DAY_US)?)
-            });
+            let times = array
+                .as_primitive::<Date32Type>()
+                .unary_opt::<_, TimestampMicrosecondType>(|days| to_utc(zone_of, i64::from(days).checked_mul(DAY_US)?));
             Ok(Arc::new(times.with_data_type(to.clone())))
         }
         (T::Timestamp(_, zone), T::Date32) => {
             let zone_of = if zone.is_some() { mode.zone } else { Zone::UTC };
-            let days = array.as_primitive::<TimestampMicrosecondType>().unary_opt::<_, Date32Type>(|micros| {
-                i32::try_from(to_local(zone_of, micros)?.div_euclid(DAY_US)).ok()
-            });
+            let days = array
+                .as_primitive::<TimestampMicrosecondType>()
+                .unary_opt::<_, Date32Type>(|micros| i32::try_from(to_local(zone_of, micros)?.div_euclid(DAY_US)).ok());
             Ok(Arc::new(days))
         }
         (T::Timestamp(_, Some(_)), T::Timestamp(_, None)) => moved(array, to, |micros| to_local(mode.zone, micros)),
@@ -41,7 +41,8 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayR
 }
 
 fn moved(array: &ArrayRef, to: &DataType, change: impl Fn(i64) -> Option<i64>) -> Result<ArrayRef> {
-    let times: PrimitiveArray<TimestampMicrosecondType> = array.as_primitive::<TimestampMicrosecondType>().unary_opt(change);
+    let times: PrimitiveArray<TimestampMicrosecondType> =
+        array.as_primitive::<TimestampMicrosecondType>().unary_opt(change);
     Ok(Arc::new(times.with_data_type(to.clone())))
 }
 
