@@ -1,2 +1,2 @@
-//! Examples. 
+//! Examples.
 fn main() {}

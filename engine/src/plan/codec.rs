@@ -30,11 +30,14 @@ pub trait PlanNode: ExecutionPlan + Sized {
     fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self>;
 }
 
+/// Makes a node of its data and its inputs.
+type DecodeNode = fn(serde_json::Value, &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>>;
+
 /// A node's decoding and encoding, for [`NODES`].
 struct NodeCodec {
     name: &'static str,
     encode: fn(&dyn ExecutionPlan) -> Option<Result<serde_json::Value>>,
-    decode: fn(serde_json::Value, &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>>,
+    decode: DecodeNode,
 }
 
 const fn node<N: PlanNode>() -> NodeCodec {

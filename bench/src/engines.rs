@@ -1,0 +1,244 @@
+//! How each engine runs a workload. All give the same figures, so that they can stand in one table.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use serde_json::Value;
+
+use crate::Result;
+use crate::process::{self, Cost};
+use crate::workloads::{CLICKS, Input, Kind, Workload};
+
+/// Where the engines are, and what they may use.
+pub(crate) struct Setup {
+    /// The millstream command.
+    pub(crate) millstream: PathBuf,
+    /// A Python with pyspark.
+    pub(crate) spark: Option<PathBuf>,
+    /// A Python with apache-flink.
+    pub(crate) flink: Option<PathBuf>,
+    /// Inputs and outputs.
+    pub(crate) folder: PathBuf,
+    /// Cores for every engine.
+    pub(crate) cores: usize,
+}
+
+/// Who runs the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// The millstream command.
+    Millstream,
+    /// One batch query over all rows, in plain DataFusion: what streaming costs is measured against it.
+    DataFusion,
+    /// Spark Structured Streaming.
+    Spark,
+    /// Flink SQL in streaming mode.
+    Flink,
+}
+
+/// What one run gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// Who ran.
+    pub(crate) engine: Engine,
+    /// Rows a second in all batches but the first (for one batch query: in all).
+    pub(crate) rows_per_s: Option<f64>,
+    /// Median and 99th percentile of the batches but the first, in milliseconds.
+    pub(crate) batch_ms: Option<(f64, f64)>,
+    /// Median time spent waiting for the disk in a batch, in milliseconds.
+    pub(crate) fsync_ms: Option<f64>,
+    /// CPU time and memory of the process that did the work.
+    pub(crate) cost: Cost,
+    /// What else there is to say.
+    pub(crate) note: String,
+}
+
+impl Engine {
+    /// The engines that are there and have `workload`; Millstream first.
+    pub(crate) fn all(setup: &Setup, workload: &Workload) -> Vec<Self> {
+        let peer = |name: &str, there: bool| there && workload.peers.contains(&name);
+        let mut engines = vec![Self::Millstream];
+        engines.extend(peer("datafusion", true).then_some(Self::DataFusion));
+        engines.extend(peer("spark", setup.spark.is_some()).then_some(Self::Spark));
+        engines.extend(peer("flink", setup.flink.is_some()).then_some(Self::Flink));
+        engines
+    }
+
+    /// Its name in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Millstream => "Millstream",
+            Self::DataFusion => "DataFusion, one batch query",
+            Self::Spark => "Spark",
+            Self::Flink => "Flink",
+        }
+    }
+
+    /// Runs `workload` once over `input`, into a fresh output folder.
+    pub(crate) fn run(self, setup: &Setup, workload: &Workload, input: &Path) -> Result<Run> {
+        let input = fs::canonicalize(input).unwrap_or_else(|_| input.to_path_buf());
+        fs::create_dir_all(&setup.folder)?;
+        let output = fs::canonicalize(&setup.folder)?.join("output");
+        if output.exists() {
+            fs::remove_dir_all(&output)?;
+        }
+        fs::create_dir_all(&output)?;
+        match self {
+            Self::Millstream => run_millstream(setup, workload, &input, &output),
+            Self::DataFusion => {
+                let mut command = pinned(setup, &std::env::current_exe()?);
+                command.args(["datafusion", workload.name]).args([&input, &output]).arg(setup.cores.to_string());
+                let (text, cost) = process::run(command, |_| Ok(true))?;
+                peer_run(self, &text, cost)
+            }
+            Self::Spark => run_peer(self, setup.spark.as_deref(), "spark.py", setup, workload, &input, &output),
+            Self::Flink => run_peer(self, setup.flink.as_deref(), "flink.py", setup, workload, &input, &output),
+        }
+    }
+}
+
+/// `program`, on as many cores as everyone gets.
+fn pinned(setup: &Setup, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &format!("0-{}", setup.cores.max(1) - 1)]).arg(program);
+    command
+}
+
+fn script(workload: &Workload, input: &Path, output: &Path) -> String {
+    let (input, out) = (input.display(), output.display());
+    let sink = match workload.kind {
+        Kind::FilesToParquet => format!("USING parquet OPTIONS (path '{out}/table', trigger 'availableNow', "),
+        Kind::ManyBatches { .. } => "USING noop OPTIONS (".to_string(),
+        Kind::FirstBatch => "USING console OPTIONS (trigger 'availableNow', ".to_string(),
+    };
+    let source = match workload.input {
+        Input::Nothing => {
+            "CREATE TABLE ev USING `rate-micro-batch` OPTIONS (rowsPerBatch '1', numPartitions '1');".to_string()
+        }
+        Input::Clicks { .. } => {
+            format!("CREATE TABLE ev ({CLICKS}) USING parquet OPTIONS (path '{input}', maxFilesPerTrigger '1');")
+        }
+        Input::ClicksJson { .. } => {
+            format!("CREATE TABLE ev ({CLICKS}) USING json OPTIONS (path '{input}', maxFilesPerTrigger '1');")
+        }
+    };
+    let query = workload.query.replace("{ev}", "STREAM ev");
+    format!("{source}\nCREATE STREAMING TABLE q {sink}checkpointLocation '{out}/checkpoint') AS {query};\n")
+}
+
+fn run_millstream(setup: &Setup, workload: &Workload, input: &Path, output: &Path) -> Result<Run> {
+    let (sql, progress) = (output.join("query.sql"), output.join("progress.jsonl"));
+    fs::write(&sql, script(workload, input, output))?;
+    let mut command = pinned(setup, &setup.millstream);
+    command.arg("run").arg(&sql).arg("--progress").arg(&progress);
+    let started = Instant::now();
+    let mut memory = Vec::new();
+    let (_, cost) = process::run(command, |pid| match workload.kind {
+        Kind::ManyBatches { batches } => {
+            let done = fs::read(&progress).map_or(0, |bytes| bytes.iter().filter(|b| **b == b'\n').count() as u64);
+            for mark in [1_000, batches] {
+                if done >= mark
+                    && memory.len() < usize::from(mark >= 1_000) + usize::from(mark == batches && batches > 1_000)
+                {
+                    memory.push((done, process::resident_bytes(pid).unwrap_or_default()));
+                }
+            }
+            Ok(done < batches)
+        }
+        _ => Ok(true),
+    })?;
+    let mut run = from_progress(Engine::Millstream, &fs::read_to_string(&progress)?, cost)?;
+    if let [(_, early), .., (batches, late)] = memory[..] {
+        let growth = (late as f64 / early as f64 - 1.0) * 100.0;
+        run.note = format!(
+            "{:.1} MiB after 1,000 batches, {:.1} MiB after {batches}: {growth:+.1} %",
+            early as f64 / 1_048_576.0,
+            late as f64 / 1_048_576.0
+        );
+    }
+    if workload.kind == Kind::FirstBatch {
+        run.note = format!("the whole command took {:.0} ms", started.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(run)
+}
+
+/// The figures of progress events, one JSON a line: those of every batch with rows but the first.
+fn from_progress(engine: Engine, lines: &str, cost: Cost) -> Result<Run> {
+    let events: Vec<Value> = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let warm: Vec<&Value> = events.iter().filter(|e| e["numInputRows"].as_u64() > Some(0)).skip(1).collect();
+    let mut times: Vec<f64> = warm.iter().filter_map(|e| e["durationMs"]["triggerExecution"].as_f64()).collect();
+    let mut fsyncs: Vec<f64> = warm.iter().filter_map(|e| Some(e["fsyncMicros"].as_f64()? / 1000.0)).collect();
+    let rows: u64 = warm.iter().filter_map(|e| e["numInputRows"].as_u64()).sum();
+    let seconds: f64 = times.iter().sum::<f64>() / 1000.0;
+    Ok(Run {
+        engine,
+        rows_per_s: (seconds > 0.0).then(|| rows as f64 / seconds),
+        batch_ms: Some((quantile(&mut times, 0.5), quantile(&mut times, 0.99))).filter(|_| !warm.is_empty()),
+        fsync_ms: (!fsyncs.is_empty()).then(|| quantile(&mut fsyncs, 0.5)),
+        cost,
+        note: String::new(),
+    })
+}
+
+fn quantile(values: &mut [f64], q: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values.get(((last as f64) * q).round() as usize).copied().unwrap_or_default()
+}
+
+fn run_peer(
+    engine: Engine,
+    python: Option<&Path>,
+    peer: &str,
+    setup: &Setup,
+    workload: &Workload,
+    input: &Path,
+    output: &Path,
+) -> Result<Run> {
+    let python = python.ok_or_else(|| format!("no Python for {} was named", engine.name()))?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer);
+    let mut command = pinned(setup, python);
+    command.arg(script).arg(workload.name).args([input, output]).arg(setup.cores.to_string());
+    let (text, cost) = process::run(command, |_| Ok(true))?;
+    peer_run(engine, &text, cost)
+}
+
+/// Reads the one JSON line a peer prints; the JVM's own CPU time and memory stand in it.
+fn peer_run(engine: Engine, text: &str, mut cost: Cost) -> Result<Run> {
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| line.starts_with('{'))
+        .ok_or_else(|| format!("{} gave no figures", engine.name()))?;
+    let figures: Value = serde_json::from_str(line)?;
+    if let Some(bytes) = figures["peak_bytes"].as_u64() {
+        cost.peak_bytes = bytes;
+    }
+    if let Some(seconds) = figures["cpu_s"].as_f64() {
+        cost.cpu_s = seconds;
+    }
+    let batch_ms = figures["median_batch_ms"].as_f64().zip(figures["p99_batch_ms"].as_f64());
+    let note = figures["note"].as_str().unwrap_or_default().to_string();
+    Ok(Run { engine, rows_per_s: figures["rows_per_s"].as_f64(), batch_ms, fsync_ms: None, cost, note })
+}
+
+/// The workload as one batch query in plain DataFusion; prints its figures as JSON.
+#[expect(clippy::print_stdout, reason = "the figures are read by the parent process")]
+pub(crate) fn run_datafusion(workload: &Workload, input: &Path, output: &Path, cores: usize) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
+    runtime.block_on(async {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(cores));
+        context.register_parquet("ev", &input.to_string_lossy(), ParquetReadOptions::default()).await?;
+        let started = Instant::now();
+        let frame = context.sql(&workload.query.replace("{ev}", "ev")).await?;
+        let table = output.join("table");
+        frame.write_parquet(&table.to_string_lossy(), Default::default(), None).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let rows = context.table("ev").await?.count().await?;
+        println!("{}", serde_json::json!({"rows_per_s": rows as f64 / seconds, "note": format!("{:.0} ms in all", seconds * 1000.0)}));
+        Ok(())
+    })
+}
