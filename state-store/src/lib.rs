@@ -44,7 +44,7 @@ pub use local_storage::{Disk, LocalStorage, OsDisk};
 pub use maintenance::{Maintenance, MaintenanceReport, files_to_remove, layers_to_merge};
 pub use numbered_log::NumberedLog;
 pub use object_storage::ObjectStorage;
-pub use place::{Entry, IoStats, Place, Writer};
+pub use place::{Entry, IoStats, Place, Writer, open_object_store};
 pub use schema::StoreSchema;
 pub use state_reader::{StateReader, VersionChanges, VersionRows};
 pub use storage::{Created, Storage, Upload};

@@ -69,20 +69,9 @@ impl Place {
                 })?;
                 Ok(Self::from_storage(Arc::new(LocalStorage::new(path)?)))
             }
-            "memory" => {
-                let prefix = object_store::path::Path::from_url_path(url.path())
-                    .map_err(|source| Error::invalid("not a path").at(location).because(source))?;
-                let store = shared_memory(url.host_str().unwrap_or_default());
-                Ok(Self::from_storage(Arc::new(ObjectStorage::new(store, prefix, location))))
-            }
             _ => {
-                let options = environment_options().chain(options.iter().cloned());
-                let (store, prefix) = object_store::parse_url_opts(&url, options).map_err(|source| {
-                    Error::invalid("cannot open the location; known are paths, file://, memory://, s3://, gs://, az://")
-                        .at(location)
-                        .because(source)
-                })?;
-                Ok(Self::from_storage(Arc::new(ObjectStorage::new(store.into(), prefix, location))))
+                let (store, prefix) = open_object_store(&url, options)?;
+                Ok(Self::from_storage(Arc::new(ObjectStorage::new(store, prefix, location))))
             }
         }
     }
@@ -218,6 +207,26 @@ impl Writer {
             Created::Taken => Err(self.place.fenced(&self.name)),
         }
     }
+}
+
+/// The object store that `url` is in, and the path within it: `memory://`, `s3://`, `gs://`, `az://` and whatever else
+/// [`object_store::parse_url_opts`] knows. Options and environment as in [`Place::open`].
+pub fn open_object_store(
+    url: &Url,
+    options: &[(String, String)],
+) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path)> {
+    if url.scheme() == "memory" {
+        let prefix = object_store::path::Path::from_url_path(url.path())
+            .map_err(|source| Error::invalid("not a path").at(url.as_str()).because(source))?;
+        return Ok((shared_memory(url.host_str().unwrap_or_default()), prefix));
+    }
+    let options = environment_options().chain(options.iter().cloned());
+    let (store, prefix) = object_store::parse_url_opts(url, options).map_err(|source| {
+        Error::invalid("cannot open the location; known are paths, file://, memory://, s3://, gs://, az://")
+            .at(url.as_str())
+            .because(source)
+    })?;
+    Ok((store.into(), prefix))
 }
 
 /// `None` for a plain path. A scheme has at least two letters, so that `c:\data` is a path.
