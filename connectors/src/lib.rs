@@ -39,7 +39,6 @@ pub struct Shared {
 /// Every source: how to make it.
 pub const SOURCES: &[fn() -> Arc<dyn SourceProvider>] = &[
     || Arc::new(files::FileSourceProvider::new(Format::Json)),
-    || Arc::new(files::FileSourceProvider::new(Format::Csv)),
     || Arc::new(files::FileSourceProvider::new(Format::Parquet)),
     || Arc::new(files::FileSourceProvider::new(Format::Text)),
     || Arc::new(files::RefusedFormat::new("orc")),
@@ -54,7 +53,6 @@ pub const SOURCES: &[fn() -> Arc<dyn SourceProvider>] = &[
 /// Every sink: how to make it, given what the session's connectors share.
 pub const SINKS: &[fn(&Shared) -> Arc<dyn SinkProvider>] = &[
     |_| Arc::new(files::FileSinkProvider::new(Format::Json)),
-    |_| Arc::new(files::FileSinkProvider::new(Format::Csv)),
     |_| Arc::new(files::FileSinkProvider::new(Format::Parquet)),
     |_| Arc::new(files::FileSinkProvider::new(Format::Text)),
     |_| Arc::new(files::RefusedFormat::new("orc")),

@@ -89,12 +89,14 @@ impl Rate {
     fn from_options(options: &Options) -> Result<Self> {
         let mut reader = options.reader("rate source");
         let rows_per_second = reader.positive("rowsPerSecond")?.unwrap_or(1);
-        let rows_per_second = i64::try_from(rows_per_second)
-            .map_err(|_| reader.bad_value("rowsPerSecond", &rows_per_second.to_string(), "a number that fits BIGINT"))?;
+        let rows_per_second = i64::try_from(rows_per_second).map_err(|_| {
+            reader.bad_value("rowsPerSecond", &rows_per_second.to_string(), "a number that fits BIGINT")
+        })?;
         let ramp_up_seconds = match reader.text("rampUpTime") {
             None => 0,
-            Some(text) => seconds_of(&text)
-                .ok_or_else(|| reader.bad_value("rampUpTime", &text, "a time such as '5s', '2m' or '1h', not negative"))?,
+            Some(text) => seconds_of(&text).ok_or_else(|| {
+                reader.bad_value("rampUpTime", &text, "a time such as '5s', '2m' or '1h', not negative")
+            })?,
         };
         let partitions = reader.positive("numPartitions")?;
         reader.finish()?;
@@ -270,9 +272,15 @@ mod tests {
 
     #[test]
     fn times_are_read_as_spark_reads_them() {
-        for (text, expected) in
-            [("5", Some(5)), ("5s", Some(5)), ("2m", Some(120)), ("1h", Some(3600)), ("1500ms", Some(1)), ("-5s", None), ("x", None)]
-        {
+        for (text, expected) in [
+            ("5", Some(5)),
+            ("5s", Some(5)),
+            ("2m", Some(120)),
+            ("1h", Some(3600)),
+            ("1500ms", Some(1)),
+            ("-5s", None),
+            ("x", None),
+        ] {
             assert_eq!(seconds_of(text), expected, "{text}");
         }
     }

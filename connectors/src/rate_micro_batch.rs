@@ -69,8 +69,8 @@ impl Pace {
         let mut reader = options.reader("rate-micro-batch source");
         reader.required("rowsPerBatch", "how many rows a batch has")?;
         let rows = reader.positive("rowsPerBatch")?.unwrap_or(1);
-        let rows_per_batch =
-            i64::try_from(rows).map_err(|_| reader.bad_value("rowsPerBatch", &rows.to_string(), "a number that fits BIGINT"))?;
+        let rows_per_batch = i64::try_from(rows)
+            .map_err(|_| reader.bad_value("rowsPerBatch", &rows.to_string(), "a number that fits BIGINT"))?;
         let partitions = reader.positive("numPartitions")?.unwrap_or(default_parallelism() as u64);
         let start_ms = not_negative(&mut reader, "startTimestamp", 0)?;
         let advance_ms = not_negative(&mut reader, "advanceMillisPerBatch", 1000)?;

@@ -59,7 +59,9 @@ impl SourceProvider for SocketProvider {
         let options = SocketOptions::from_options(&spec.options)?;
         let address = format!("{}:{}", options.host, options.port);
         let connection = TcpStream::connect((options.host.as_str(), options.port)).await.map_err(|e| {
-            Error::unavailable(format!("socket source: cannot connect to {address}: {e}; is something listening there?"))
+            Error::unavailable(format!(
+                "socket source: cannot connect to {address}: {e}; is something listening there?"
+            ))
         })?;
         let lines = Arc::new(Lines {
             id: Uuid::new_v4(),

@@ -4,7 +4,10 @@
 //! Modes       all
 //! Guarantee   none: a batch that is run again is printed again
 
+mod cells;
 mod layout;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,6 +17,10 @@ use async_trait::async_trait;
 use millstream_engine::options::Options;
 use millstream_engine::sink::{BatchRows, Delivery, Sink, SinkContext, SinkProvider, SinkSpec};
 use millstream_engine::{Error, Result};
+use millstream_formats::java_time::Zone;
+use millstream_formats::json::write_console_json;
+
+use crate::files::{format_error, session_zone};
 
 /// Where a console prints. Clones print to the same place.
 #[derive(Clone)]
@@ -75,8 +82,8 @@ impl SinkProvider for ConsoleProvider {
     async fn open(&self, spec: &SinkSpec, cx: SinkContext) -> Result<Arc<dyn Sink>> {
         let style = Style::from_options(&spec.options)?;
         let query = spec.query_name.clone().unwrap_or_else(|| cx.query_id.to_string());
-        let time_zone = cx.conf.get("spark.sql.session.timeZone").unwrap_or("UTC").to_string();
-        Ok(Arc::new(Console { style, query, time_zone, output: self.output.clone() }))
+        let zone = session_zone(&cx.conf)?;
+        Ok(Arc::new(Console { style, query, zone, output: self.output.clone() }))
     }
 }
 
@@ -101,9 +108,9 @@ impl Style {
             None => 20,
             Some(text) if text.eq_ignore_ascii_case("true") => 20,
             Some(text) if text.eq_ignore_ascii_case("false") => 0,
-            Some(text) => text
-                .parse()
-                .map_err(|_| reader.bad_value("truncate", text, "true, false or a number of characters"))?,
+            Some(text) => {
+                text.parse().map_err(|_| reader.bad_value("truncate", text, "true, false or a number of characters"))?
+            }
         };
         let format = reader.text("format").unwrap_or_else(|| "table".to_string());
         let style = match format.trim().to_ascii_lowercase().as_str() {
@@ -120,15 +127,37 @@ impl Style {
 struct Console {
     style: Style,
     query: String,
-    time_zone: String,
+    zone: Zone,
     output: ConsoleOutput,
+}
+
+impl Console {
+    /// `{"query":"q","batch":3,"rows":[{…},…]}` and the end of the line.
+    fn json_line(&self, batch: &BatchRows) -> Result<String> {
+        let mut line = format!("{{\"query\":{},\"batch\":{},\"rows\":[", serde_json::json!(self.query), batch.batch_id);
+        let mut is_first = true;
+        for part in batch.rows.iter().filter(|part| part.num_rows() > 0) {
+            let mut rows = Vec::new();
+            write_console_json(part, ",", &mut rows).map_err(format_error)?;
+            if !std::mem::take(&mut is_first) {
+                line.push(',');
+            }
+            line.push_str(
+                &String::from_utf8(rows).map_err(|e| Error::internal(format!("JSON that is not UTF-8: {e}")))?,
+            );
+        }
+        line.push_str("]}\n");
+        Ok(line)
+    }
 }
 
 #[async_trait]
 impl Sink for Console {
     fn description(&self) -> String {
         match self.style {
-            Style::Table { rows_max, cell_max } => format!("ConsoleTable[numRows={rows_max}, truncate={}]", cell_max > 0),
+            Style::Table { rows_max, cell_max } => {
+                format!("ConsoleTable[numRows={rows_max}, truncate={}]", cell_max > 0)
+            }
             Style::Json => "ConsoleTable[format=json]".to_string(),
         }
     }
@@ -139,9 +168,7 @@ impl Sink for Console {
 
     async fn accept(&self, batch: BatchRows) -> Result<()> {
         let text = match self.style {
-            Style::Table { rows_max, cell_max } => {
-                layout::batch_table(&batch, &self.time_zone, rows_max, cell_max)?
-            }
+            Style::Table { rows_max, cell_max } => layout::batch_table(&batch, self.zone, rows_max, cell_max)?,
             Style::Json => self.json_line(&batch)?,
         };
         self.output.print(&text)

@@ -147,7 +147,9 @@ mod tests {
     async fn hidden_files_are_passed_over_and_only_partitions_are_entered() -> Result<()> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path().to_str().expect("a path in UTF-8");
-        for path in ["a.json", "_x.json", ".y", "k=1/b.json", "sub/c.json", "k=1/j=2/d.json", "_k=3/e.json", "z._COPYING_"] {
+        for path in
+            ["a.json", "_x.json", ".y", "k=1/b.json", "sub/c.json", "k=1/j=2/d.json", "_k=3/e.json", "z._COPYING_"]
+        {
             let path = folder.path().join(path);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
             std::fs::write(path, "{}").expect("a file");

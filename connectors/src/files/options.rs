@@ -5,7 +5,7 @@ use millstream_engine::options::{OptionReader, Options};
 use millstream_engine::source::ReadLimit;
 use millstream_engine::{Error, Result};
 
-use super::format::{Format, FormatOptions};
+use super::format::{Format, FormatOptions, session_zone};
 use super::glob::{self, Glob};
 use super::location::Location;
 
@@ -101,7 +101,7 @@ impl FileSourceOptions {
             max_cached_files: reader.parsed("maxCachedFiles", 10_000, "a whole number of files, 0 or more")?,
             discard_ratio: discard_ratio(&mut reader)?,
             ignore_missing: ignore_missing(&mut reader, conf)?,
-            format: FormatOptions::parse(format, &mut reader, options, conf)?,
+            format: FormatOptions::parse(format, &mut reader, options, session_zone(conf)?)?,
             location,
         };
         reader.also_known(SINK_OPTIONS);
@@ -206,7 +206,9 @@ fn clean(reader: &mut OptionReader<'_>, source: &Location) -> Result<Clean> {
 
 fn archive_folder(archive: Option<String>, source: &Location) -> Result<Location> {
     let archive = archive.ok_or_else(|| {
-        Error::invalid("option 'sourceArchiveDir' is missing: with cleanSource 'archive', set it to the folder files move to")
+        Error::invalid(
+            "option 'sourceArchiveDir' is missing: with cleanSource 'archive', set it to the folder files move to",
+        )
     })?;
     let archive = Location::parse(&archive)?;
     if !archive.store.is_same(&source.store) {
@@ -244,13 +246,22 @@ mod tests {
             (vec![("maxFilesPerTrigger", "1"), ("maxBytesPerTrigger", "1")], "can't be both set"),
             (vec![("latestFirst", "maybe")], "'latestFirst' is 'maybe', expected true or false"),
             (vec![("maxFileAge", "old")], "'maxFileAge' is 'old'"),
-            (vec![("discardCachedInputRatio", "1.5")], "'discardCachedInputRatio' is '1.5', expected a number from 0 to 1"),
+            (
+                vec![("discardCachedInputRatio", "1.5")],
+                "'discardCachedInputRatio' is '1.5', expected a number from 0 to 1",
+            ),
             (vec![("cleanSource", "burn")], "'cleanSource' is 'burn', expected archive, delete or off"),
             (vec![("cleanSource", "archive")], "'sourceArchiveDir' is missing"),
             (vec![("cleanSource", "archive"), ("sourceArchiveDir", "/data/in/old")], "would match the source"),
             (vec![("cleanSource", "archive"), ("sourceArchiveDir", "memory://x/old")], "same file system"),
-            (vec![("modifiedAfter", "2024-01-01T00:00:00")], "option 'modifiedafter' is not allowed in file stream sources"),
-            (vec![("maxFilePerTrigger", "1")], "unknown option 'maxFilePerTrigger'; did you mean 'maxFilesPerTrigger'?"),
+            (
+                vec![("modifiedAfter", "2024-01-01T00:00:00")],
+                "option 'modifiedafter' is not allowed in file stream sources",
+            ),
+            (
+                vec![("maxFilePerTrigger", "1")],
+                "unknown option 'maxFilePerTrigger'; did you mean 'maxFilesPerTrigger'?",
+            ),
         ] {
             let error = parse(&pairs).expect_err("a bad value was accepted");
             assert!(error.message().contains(expected), "{pairs:?}: {error}");

@@ -88,7 +88,26 @@ pub(super) fn constant(text: Option<&str>, field: &Field, zone: Zone, rows: usiz
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        let is_unsafe = matches!(c, '\u{1}'..='\u{1f}' | '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '\u{7f}' | '{' | '[' | ']' | '^');
+        let is_unsafe = matches!(
+            c,
+            '\u{1}'
+                ..='\u{1f}'
+                    | '"'
+                    | '#'
+                    | '%'
+                    | '\''
+                    | '*'
+                    | '/'
+                    | ':'
+                    | '='
+                    | '?'
+                    | '\\'
+                    | '\u{7f}'
+                    | '{'
+                    | '['
+                    | ']'
+                    | '^'
+        );
         match is_unsafe {
             true => {
                 let _ = write!(escaped, "%{:02X}", u32::from(c));
@@ -222,7 +241,8 @@ mod tests {
             (vec![NULL_VALUE], DataType::Utf8),
             (vec![NULL_VALUE, "7"], DataType::Int32),
         ] {
-            let paths: Vec<_> = values.iter().map(|v| vec![parse_folder(&format!("k={v}")).expect("a folder")]).collect();
+            let paths: Vec<_> =
+                values.iter().map(|v| vec![parse_folder(&format!("k={v}")).expect("a folder")]).collect();
             assert_eq!(infer_columns(paths.iter())[0].data_type(), &expected, "{values:?}");
         }
     }

@@ -91,7 +91,7 @@ impl FileSource {
                 options.location.display()
             )));
         }
-        let log = CompactLog::open(cx.metadata, log_options(&cx.conf, "fileSource")?).await?;
+        let log = CompactLog::<LogEntry>::open(cx.metadata, log_options(&cx.conf, "fileSource")?).await?;
         let latest = log.latest().await?;
         let mut seen = SeenFiles::new(options.max_age_ms, options.file_name_only);
         for entry in log.all().await? {
@@ -187,15 +187,14 @@ impl FileSource {
 
     /// The files of one log entry.
     async fn files_of(&self, progress: &Progress, batch_id: u64) -> Result<Vec<FileToRead>> {
-        let to_read = |path: &str, uri: String, modified_ms: i64, size_bytes: Option<u64>| FileToRead {
+        let to_read = |path: &str, uri: String, size_bytes: Option<u64>| FileToRead {
             values: self.listing.partition_values(path),
             uri,
-            modified_ms,
             size_bytes,
         };
         if let Some((_, files)) = progress.recent.iter().find(|(id, _)| *id == batch_id) {
             let uri = |file: &FoundFile| self.options.location.store.uri(&file.path);
-            return Ok(files.iter().map(|f| to_read(&f.path, uri(f), f.modified_ms, Some(f.size_bytes))).collect());
+            return Ok(files.iter().map(|f| to_read(&f.path, uri(f), Some(f.size_bytes))).collect());
         }
         let entries = progress.log.read(batch_id, |entry| entry.batch_id == batch_id).await?.ok_or_else(|| {
             Error::corrupt(format!(
@@ -207,7 +206,7 @@ impl FileSource {
             .into_iter()
             .map(|entry| {
                 let path = Location::from_uri(&entry.path)?.path;
-                Ok(to_read(&path, entry.path, entry.timestamp, None))
+                Ok(to_read(&path, entry.path, None))
             })
             .collect()
     }
@@ -287,7 +286,7 @@ impl Source for FileSource {
         for batch_id in first..=last {
             files.extend(self.files_of(&progress, batch_id).await?);
         }
-        split::cut(files, &self.options.format, crate::rows::default_parallelism())
+        split::cut(files, &self.options.format, self.options.ignore_missing, crate::rows::default_parallelism())
     }
 
     async fn commit(&self, offset: &Offset) -> Result<()> {

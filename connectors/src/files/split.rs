@@ -24,8 +24,6 @@ pub(super) struct FileToRead {
     pub(super) uri: String,
     /// Its length where it is known.
     pub(super) size_bytes: Option<u64>,
-    /// Its modification time, in milliseconds since the epoch.
-    pub(super) modified_ms: i64,
     /// What its folders say.
     pub(super) values: Vec<PartitionValue>,
 }
@@ -42,10 +40,18 @@ pub(super) struct FilePart {
     pub(super) index: u64,
     /// How many parts.
     pub(super) of: u64,
+    /// A file that is gone is passed over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ignore_missing: bool,
 }
 
 /// Cuts the files of a batch so that `cores` tasks have about the same to do.
-pub(super) fn cut(files: Vec<FileToRead>, format: &FormatOptions, cores: usize) -> Result<Vec<Split>> {
+pub(super) fn cut(
+    files: Vec<FileToRead>,
+    format: &FormatOptions,
+    ignore_missing: bool,
+    cores: usize,
+) -> Result<Vec<Split>> {
     let sizes: Vec<u64> = files.iter().map(|file| file.size_bytes.unwrap_or_else(|| length_of(&file.uri))).collect();
     let share = sizes.iter().sum::<u64>() / cores.max(1) as u64;
     let part_bytes = share.clamp(PART_BYTES_MIN, PART_BYTES_MAX);
@@ -57,7 +63,7 @@ pub(super) fn cut(files: Vec<FileToRead>, format: &FormatOptions, cores: usize) 
             false => 1,
         };
         for index in 0..of {
-            let part = FilePart { path: file.uri.clone(), values: file.values.clone(), index, of };
+            let part = FilePart { path: file.uri.clone(), values: file.values.clone(), index, of, ignore_missing };
             let descriptor = serde_json::to_value(part).map_err(|e| Error::internal(e.to_string()))?;
             splits.push(Split { descriptor, size_bytes: size_bytes / of });
         }
@@ -77,14 +83,14 @@ mod tests {
     use super::*;
     use crate::files::Format;
     use millstream_engine::options::Options;
+    use millstream_formats::java_time::Zone;
 
     #[test]
     fn every_file_is_there_and_large_ones_are_cut() -> Result<()> {
-        let format = FormatOptions::of(Format::Parquet, &Options::new())?;
+        let format = FormatOptions::of(Format::Parquet, &Options::new(), Zone::UTC)?;
         let file = |size_bytes| FileToRead {
             uri: format!("file:///{size_bytes}.parquet"),
             size_bytes: Some(size_bytes),
-            modified_ms: 0,
             values: Vec::new(),
         };
         let mib = 1 << 20;
@@ -95,13 +101,11 @@ mod tests {
             (vec![mib, 9 * mib], 2, vec![1, 2]),
             (vec![1024 * mib], 2, vec![8]),
         ] {
-            let splits = cut(sizes.iter().map(|size| file(*size)).collect(), &format, cores)?;
+            let splits = cut(sizes.iter().map(|size| file(*size)).collect(), &format, false, cores)?;
             let parts: Vec<FilePart> =
                 splits.iter().map(|s| serde_json::from_value(s.descriptor.clone()).expect("a part")).collect();
-            let counts: Vec<usize> = sizes
-                .iter()
-                .map(|size| parts.iter().filter(|part| part.path == file(*size).uri).count())
-                .collect();
+            let counts: Vec<usize> =
+                sizes.iter().map(|size| parts.iter().filter(|part| part.path == file(*size).uri).count()).collect();
             assert_eq!(counts, expected, "{sizes:?} {cores}");
             assert!(parts.iter().all(|part| part.index < part.of));
         }

@@ -123,7 +123,8 @@ impl MemoryStream {
         });
         let columns = columns.collect::<datafusion_common::Result<Vec<_>>>()?;
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(row_count));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.0.schema), columns, &options).map_err(arrow_error)?;
+        let batch =
+            RecordBatch::try_new_with_options(Arc::clone(&self.0.schema), columns, &options).map_err(arrow_error)?;
         self.add_batch(&batch)
     }
 
@@ -222,11 +223,9 @@ impl SourceProvider for MemorySourceProvider {
     }
 
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
-        let offset = request
-            .split
-            .descriptor
-            .as_i64()
-            .ok_or_else(|| Error::internal(format!("not a split of the memory source: {}", request.split.descriptor)))?;
+        let offset = request.split.descriptor.as_i64().ok_or_else(|| {
+            Error::internal(format!("not a split of the memory source: {}", request.split.descriptor))
+        })?;
         let rows = Pushed::find(&spec.options)?.lock().get(offset)?.clone();
         let starts = (0..rows.num_rows()).step_by(BATCH_ROWS);
         let batches = starts.map(move |start| Ok(rows.slice(start, BATCH_ROWS.min(rows.num_rows() - start))));
@@ -339,7 +338,8 @@ mod tests {
             Field::new("v", DataType::Int64, true),
         ])));
         assert_eq!(stream.newest(), -1);
-        let first = stream.add_rows(vec![vec!["a".into(), ScalarValue::Int32(Some(1))], vec!["b".into(), ScalarValue::Null]])?;
+        let first = stream
+            .add_rows(vec![vec!["a".into(), ScalarValue::Int32(Some(1))], vec!["b".into(), ScalarValue::Null]])?;
         let second = stream.add_rows(Vec::new())?;
         assert_eq!((first, second, stream.newest()), (0, 1, 1));
         let found = Pushed::find(&stream.spec().options)?;

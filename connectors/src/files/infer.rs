@@ -1,0 +1,143 @@
+//! The columns of a file source: declared, or inferred from the files that are there.
+//!
+//! Columns that partition folders give come last, as in Spark, whether they were declared or not. All columns are
+//! nullable: a file may lack any of them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use bytes::Bytes;
+use millstream_engine::options::Options;
+use millstream_engine::{Error, Result};
+use object_store::ObjectStoreExt;
+
+use super::format::{Format, FormatOptions, format_error};
+use super::listing::Listing;
+use super::location::{Location, Store, disk_error, object_path, store_error};
+use super::options::FileSourceOptions;
+use super::partitions;
+use super::read;
+
+/// How much of the files inference looks at, in bytes, as long as there is a whole file.
+const SAMPLE_BYTES: u64 = 32 << 20;
+
+/// The columns of the stream or table.
+pub(super) async fn schema(
+    format: Format,
+    given: Option<SchemaRef>,
+    options: &FileSourceOptions,
+    listing: &Listing,
+    streaming: bool,
+    conf: &Options,
+) -> Result<SchemaRef> {
+    let may_infer = !streaming || conf.reader("configuration").flag("spark.sql.streaming.schemaInference", false)?;
+    let data = match (given, format) {
+        (Some(given), _) => given,
+        (None, Format::Text) => Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)])),
+        (None, _) if may_infer => infer(format, options, listing).await?,
+        (None, _) => {
+            return Err(Error::invalid(format!(
+                "schema must be specified when creating a streaming source of {} files; or set spark.sql.streaming.schemaInference to true to infer it from the files there are",
+                format.name()
+            )));
+        }
+    };
+    let files = listing.files().await?;
+    let values: Vec<_> = files.iter().map(|file| listing.partition_values(&file.path)).collect();
+    let folders = partitions::infer_columns(values.iter());
+    let schema = with_folders(&data, folders);
+    check(format, &schema)?;
+    Ok(schema)
+}
+
+/// The columns of the files, and after them those of the folders, of their declared type where they have one.
+fn with_folders(data: &Schema, folders: Vec<Field>) -> SchemaRef {
+    let is_folder = |field: &Field| folders.iter().any(|folder| folder.name().eq_ignore_ascii_case(field.name()));
+    let nullable = |field: &Field| field.clone().with_nullable(true);
+    let mut fields: Vec<Field> = data.fields().iter().filter(|f| !is_folder(f)).map(|f| nullable(f)).collect();
+    for folder in &folders {
+        let declared = data.fields().iter().find(|field| field.name().eq_ignore_ascii_case(folder.name()));
+        fields.push(nullable(declared.map_or(folder, |field| field.as_ref())));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn check(format: Format, schema: &Schema) -> Result<()> {
+    let fields = schema.fields();
+    for (at, field) in fields.iter().enumerate() {
+        if fields[..at].iter().any(|before| before.name().eq_ignore_ascii_case(field.name())) {
+            return Err(Error::invalid(format!("the column {} is there twice: names ignore case", field.name())));
+        }
+    }
+    if format == Format::Text && !fields.iter().any(|field| field.data_type() == &DataType::Utf8) {
+        return Err(Error::invalid(
+            "text files have a single column of type STRING (and those of their partition folders): declare value STRING",
+        ));
+    }
+    Ok(())
+}
+
+async fn infer(format: Format, options: &FileSourceOptions, listing: &Listing) -> Result<SchemaRef> {
+    let files = listing.files().await?;
+    if files.is_empty() {
+        return Err(Error::invalid(format!(
+            "unable to infer a schema for {}: there are no files in {}; declare the columns",
+            format.name(),
+            options.location.display()
+        )));
+    }
+    let at = |path: &str| Location { store: options.location.store.clone(), path: path.to_string() };
+    if matches!(options.format, FormatOptions::Parquet) {
+        let schema = read::footer_schema(&at(&files[0].path)).await?;
+        let fields = schema
+            .fields()
+            .iter()
+            .map(|field| Arc::new(Field::new(field.name(), read::spark_type(field.data_type()), true)));
+        return Ok(Arc::new(Schema::new(fields.collect::<Fields>())));
+    }
+    let mut sample = Vec::new();
+    let mut sampled_bytes = 0;
+    for file in &files {
+        if sampled_bytes > 0 && sampled_bytes + file.size_bytes > SAMPLE_BYTES {
+            break;
+        }
+        sampled_bytes += file.size_bytes;
+        sample.push(whole(&at(&file.path)).await?);
+    }
+    infer_text(&options.format, &sample)
+}
+
+fn infer_text(options: &FormatOptions, files: &[Bytes]) -> Result<SchemaRef> {
+    match options {
+        FormatOptions::Json(json) => {
+            let separator = json.line_sep.as_deref().unwrap_or("\n");
+            let mut lines = Vec::new();
+            for file in files {
+                lines.extend_from_slice(file);
+                if !json.multi_line && !file.ends_with(separator.as_bytes()) {
+                    lines.extend_from_slice(separator.as_bytes());
+                }
+                if json.multi_line {
+                    break;
+                }
+            }
+            millstream_formats::json::infer_schema(&lines, json).map_err(format_error)
+        }
+        FormatOptions::Parquet | FormatOptions::Text(_) => Err(Error::internal("a format with columns of its own")),
+    }
+}
+
+/// The plain bytes of a file.
+async fn whole(location: &Location) -> Result<Bytes> {
+    let path = &location.path;
+    let bytes = match &location.store {
+        Store::Local => {
+            Bytes::from(std::fs::read(path).map_err(|e| disk_error("read", std::path::Path::new(path), e))?)
+        }
+        Store::Object { store, base } => {
+            let object = store.get(&object_path(path)).await.map_err(|e| store_error(base, path, e))?;
+            object.bytes().await.map_err(|e| store_error(base, path, e))?
+        }
+    };
+    read::codec::Codec::of(path).decompress_all(bytes, path)
+}

@@ -1,0 +1,205 @@
+//! The reading half of the file source: a part of a file to batches, wherever the plan runs.
+//!
+//! Files of the local disk are read and decoded right where the plan asks for the next batch: the work is the decoding,
+//! and one task a core does it best. Objects are fetched asynchronously.
+
+mod adapt;
+pub(in crate::files) mod codec;
+mod decoder;
+mod lines;
+mod parquet_file;
+mod text;
+mod window;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion_common::project_schema;
+use datafusion_execution::SendableRecordBatchStream;
+use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
+use millstream_engine::source::{ReadRequest, SourceSpec};
+use millstream_engine::{Error, Result};
+use millstream_formats::java_time::Zone;
+use object_store::ObjectStore;
+
+pub(super) use adapt::spark_type;
+pub(super) use parquet_file::footer_schema;
+
+use super::format::{Format, FormatOptions, format_error};
+use super::location::{Location, Store, disk_error, store_error};
+use super::partitions::{self, PartitionValue};
+use super::split::FilePart;
+use crate::rows::arrow_error;
+use decoder::Decoder;
+
+/// A part of a file that is to be read.
+#[derive(Clone, Debug)]
+struct PartOf {
+    location: Location,
+    index: u64,
+    of: u64,
+}
+
+impl PartOf {
+    fn object_store(&self) -> Result<(&Arc<dyn ObjectStore>, &str)> {
+        match &self.location.store {
+            Store::Object { store, base } => Ok((store, base)),
+            Store::Local => Err(Error::internal(format!("{} is in no object store", self.location.path))),
+        }
+    }
+}
+
+/// Why a file was not read.
+enum NotRead {
+    /// It is not there.
+    Missing(Error),
+    /// Something else.
+    Failed(Error),
+}
+
+impl From<Error> for NotRead {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl NotRead {
+    fn from_io(path: &str, error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Self::Missing(missing(path)),
+            _ => Self::Failed(read_error(path, error)),
+        }
+    }
+
+    fn from_store(base: &str, path: &str, error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { .. } => Self::Missing(missing(&format!("{base}{path}"))),
+            error => Self::Failed(store_error(base, path, error)),
+        }
+    }
+}
+
+fn missing(path: &str) -> Error {
+    Error::unavailable(format!(
+        "file {path} does not exist: it was there when the folder was listed, and is gone now that it is to be read; put it back, or set option ignoreMissingFiles to pass over such files"
+    ))
+}
+
+fn read_error(path: &str, error: std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    match error.kind() {
+        // What a decompressor says about bytes that are none of its own.
+        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+            Error::corrupt(format!("file {path} is damaged or cut short: {error}")).with_source(error)
+        }
+        _ => disk_error("read", std::path::Path::new(path), error),
+    }
+}
+
+/// The rows of the part of a file that `request` asks for.
+pub(super) fn read(format: Format, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
+    let part: FilePart = serde_json::from_value(request.split.descriptor)
+        .map_err(|e| Error::internal(format!("not a split of the file source: {e}")))?;
+    let config = request.context.session_config();
+    let zone = match &config.options().execution.time_zone {
+        Some(name) => Zone::parse(name).map_err(format_error)?,
+        None => Zone::UTC,
+    };
+    let out_schema = project_schema(&spec.schema, Some(&request.projection))?;
+    let ignore_missing = part.ignore_missing;
+    let columns = Columns::new(Arc::clone(&out_schema), part.values, zone);
+    let options = FormatOptions::of(format, &spec.options, zone)?;
+    let part = PartOf { location: Location::from_uri(&part.path)?, index: part.index, of: part.of };
+    let batch_rows = config.batch_size();
+    let schema = Arc::clone(&columns.in_file);
+    let rows = match (&part.location.store, &options) {
+        (Store::Local, FormatOptions::Parquet) => {
+            let opened = parquet_file::open_local(&part, &schema, batch_rows);
+            local(opened, ignore_missing)?
+        }
+        (Store::Local, options) => {
+            let decoder = Decoder::new(options, &schema, batch_rows, part.index == 0)?;
+            local(lines::LocalLines::open(&part, decoder), ignore_missing)?
+        }
+        (Store::Object { .. }, FormatOptions::Parquet) => {
+            objects(parquet_file::read_object(part, schema, batch_rows), ignore_missing)
+        }
+        (Store::Object { .. }, options) => {
+            let decoder = Decoder::new(options, &schema, batch_rows, part.index == 0)?;
+            objects(lines::object_lines(part, decoder), ignore_missing)
+        }
+    };
+    let rows = rows.map(move |batch| Ok(columns.complete(batch?)?));
+    Ok(Box::pin(RecordBatchStreamAdapter::new(out_schema, rows)))
+}
+
+type Rows = stream::BoxStream<'static, Result<RecordBatch>>;
+
+fn local<I>(opened: Result<I, NotRead>, ignore_missing: bool) -> Result<Rows>
+where
+    I: Iterator<Item = Result<RecordBatch>> + Send + 'static,
+{
+    match opened {
+        Ok(rows) => Ok(stream::iter(rows).boxed()),
+        Err(NotRead::Missing(error)) if ignore_missing => {
+            tracing::warn!("passed over: {error}");
+            Ok(stream::empty().boxed())
+        }
+        Err(NotRead::Missing(error) | NotRead::Failed(error)) => Err(error),
+    }
+}
+
+fn objects(rows: impl stream::Stream<Item = Result<RecordBatch, NotRead>> + Send + 'static, ignore: bool) -> Rows {
+    let passed = rows.filter_map(move |batch| async move {
+        match batch {
+            Ok(batch) => Some(Ok(batch)),
+            Err(NotRead::Missing(error)) if ignore => {
+                tracing::warn!("passed over: {error}");
+                None
+            }
+            Err(NotRead::Missing(error) | NotRead::Failed(error)) => Some(Err(error)),
+        }
+    });
+    passed.boxed()
+}
+
+/// The columns of the result: some in the file, some in the names of its folders.
+#[derive(Debug)]
+struct Columns {
+    out_schema: SchemaRef,
+    /// Those that are read from the file.
+    in_file: SchemaRef,
+    /// For each column of the result, its value where a folder tells it.
+    values: Vec<Option<Option<String>>>,
+    zone: Zone,
+}
+
+impl Columns {
+    fn new(out_schema: SchemaRef, folders: Vec<PartitionValue>, zone: Zone) -> Self {
+        let value_of = |field: &FieldRef| {
+            let found = folders.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
+            found.map(|(_, value)| value.clone())
+        };
+        let values: Vec<Option<Option<String>>> = out_schema.fields().iter().map(value_of).collect();
+        let in_file = out_schema.fields().iter().zip(&values).filter(|(_, v)| v.is_none()).map(|(f, _)| Arc::clone(f));
+        let in_file = Arc::new(Schema::new(in_file.collect::<Vec<_>>()));
+        Self { out_schema, in_file, values, zone }
+    }
+
+    /// The rows of the file with what its folders say.
+    fn complete(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let mut from_file = batch.columns().iter();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.values.len());
+        for (value, field) in self.values.iter().zip(self.out_schema.fields()) {
+            match value {
+                Some(value) => columns.push(partitions::constant(value.as_deref(), field, self.zone, rows)?),
+                None => columns.extend(from_file.next().cloned()),
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.out_schema), columns, &options).map_err(arrow_error)
+    }
+}
