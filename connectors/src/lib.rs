@@ -36,8 +36,14 @@ pub struct Shared {
     pub tables: memory::MemoryTables,
 }
 
-/// Every source: how to make it.
-pub const SOURCES: &[fn() -> Arc<dyn SourceProvider>] = &[
+/// How to make a source.
+pub type MakeSource = fn() -> Arc<dyn SourceProvider>;
+
+/// How to make a sink, given what the session's connectors share.
+pub type MakeSink = fn(&Shared) -> Arc<dyn SinkProvider>;
+
+/// Every source.
+pub const SOURCES: &[MakeSource] = &[
     || Arc::new(files::FileSourceProvider::new(Format::Json)),
     || Arc::new(files::FileSourceProvider::new(Format::Parquet)),
     || Arc::new(files::FileSourceProvider::new(Format::Text)),
@@ -50,8 +56,8 @@ pub const SOURCES: &[fn() -> Arc<dyn SourceProvider>] = &[
     || Arc::new(memory::MemorySourceProvider),
 ];
 
-/// Every sink: how to make it, given what the session's connectors share.
-pub const SINKS: &[fn(&Shared) -> Arc<dyn SinkProvider>] = &[
+/// Every sink.
+pub const SINKS: &[MakeSink] = &[
     |_| Arc::new(files::FileSinkProvider::new(Format::Json)),
     |_| Arc::new(files::FileSinkProvider::new(Format::Parquet)),
     |_| Arc::new(files::FileSinkProvider::new(Format::Text)),

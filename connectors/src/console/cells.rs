@@ -108,7 +108,7 @@ fn day_time_interval(micros: i64) -> String {
     let micros = micros.unsigned_abs();
     let seconds = micros / 1_000_000;
     let mut fraction = String::new();
-    if micros % 1_000_000 > 0 {
+    if !micros.is_multiple_of(1_000_000) {
         let _ = write!(fraction, ".{:06}", micros % 1_000_000);
         fraction.truncate(fraction.trim_end_matches('0').len());
     }

@@ -14,7 +14,7 @@ pub(super) enum Decoder {
     /// JSON's.
     Json(Box<JsonDecoder>),
     /// Text's.
-    Text(TextDecoder),
+    Text(Box<TextDecoder>),
 }
 
 impl Decoder {
@@ -31,7 +31,9 @@ impl Decoder {
                 let decoder = JsonDecoder::new(schema, json.as_ref().clone()).map_err(format_error)?;
                 Ok(Self::Json(Box::new(decoder.with_batch_rows(batch_rows))))
             }
-            FormatOptions::Text(text) => Ok(Self::Text(TextDecoder::new(schema.clone(), text.clone(), batch_rows))),
+            FormatOptions::Text(text) => {
+                Ok(Self::Text(Box::new(TextDecoder::new(schema.clone(), text.clone(), batch_rows))))
+            }
             FormatOptions::Parquet => Err(Error::internal("parquet is no text format")),
         }
     }
