@@ -1,0 +1,226 @@
+//! Every recorded answer of Spark to a function, asked of these functions over the same table.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
+};
+use datafusion::common::{Column, TableReference};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use serde_json::{Map, Value, json};
+
+use super::register_all;
+use crate::dialect::{Statement, StreamCatalog, TimeWindow, parse_script, plan_query};
+use crate::expressions;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/spark").join(name)
+}
+
+async fn context() -> Result<SessionContext, DataFusionError> {
+    let config = SessionConfig::new()
+        .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_str("datafusion.execution.time_zone", "UTC")
+        .with_target_partitions(1);
+    let builder = register_all(SessionStateBuilder::new().with_config(config).with_default_features());
+    let state = expressions::install(builder).build();
+    let context = SessionContext::new_with_state(state);
+    context.register_parquet("t", fixture("t.parquet").to_str().expect("utf-8"), ParquetReadOptions::default()).await?;
+    Ok(context)
+}
+
+/// The recorded questions ask for no stream.
+struct NoStreams;
+
+impl StreamCatalog for NoStreams {
+    fn stream_plan(&self, name: &TableReference, _: &[(String, String)]) -> Result<LogicalPlan, DataFusionError> {
+        Err(DataFusionError::Plan(format!("no stream {name}")))
+    }
+
+    fn watermark_plan(&self, _: LogicalPlan, column: &Column, _: i64) -> Result<LogicalPlan, DataFusionError> {
+        Err(DataFusionError::Plan(format!("no watermark on {column}")))
+    }
+
+    fn deduplicate_plan(&self, _: LogicalPlan, _: Vec<Column>, _: bool) -> Result<LogicalPlan, DataFusionError> {
+        Err(DataFusionError::Plan("no deduplication".to_string()))
+    }
+
+    fn window_plan(&self, _: LogicalPlan, window: &TimeWindow) -> Result<LogicalPlan, DataFusionError> {
+        Err(DataFusionError::Plan(format!("no window {}", window.name)))
+    }
+}
+
+async fn ask(context: &SessionContext, sql: &str) -> Result<(DataType, Vec<Value>), DataFusionError> {
+    let statements = parse_script(sql).map_err(|e| DataFusionError::Plan(e.to_string()))?;
+    let Some(Statement::Query(query)) = statements.into_iter().next().map(|s| s.statement) else {
+        return Err(DataFusionError::Plan(format!("no query: {sql}")));
+    };
+    let plan = plan_query(&context.state(), &NoStreams, &query).await?;
+    let data_type = plan.schema().field(plan.schema().fields().len() - 1).data_type().clone();
+    let is_one = plan.schema().fields().len() == 1;
+    let batches = context.execute_logical_plan(plan).await?.collect().await?;
+    let mut rows = Vec::new();
+    for batch in &batches {
+        rows.extend((0..batch.num_rows()).map(|row| if is_one { canon(batch.column(0), row) } else { record(batch, row) }));
+    }
+    Ok((data_type, rows))
+}
+
+fn record(batch: &RecordBatch, row: usize) -> Value {
+    Value::Array(batch.columns().iter().map(|c| canon(c, row)).collect())
+}
+
+fn double(x: f64) -> Value {
+    if x.is_nan() {
+        json!("NaN")
+    } else if x.is_infinite() {
+        json!(if x > 0.0 { "Infinity" } else { "-Infinity" })
+    } else {
+        json!(x)
+    }
+}
+
+fn canon(array: &ArrayRef, row: usize) -> Value {
+    if array.data_type() == &DataType::Null || array.is_null(row) {
+        return Value::Null;
+    }
+    match array.data_type() {
+        DataType::Boolean => json!(array.as_boolean().value(row)),
+        DataType::Int8 => json!(array.as_primitive::<Int8Type>().value(row)),
+        DataType::Int16 => json!(array.as_primitive::<Int16Type>().value(row)),
+        DataType::Int32 => json!(array.as_primitive::<Int32Type>().value(row)),
+        DataType::Int64 => json!(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float32 => double(f64::from(array.as_primitive::<Float32Type>().value(row))),
+        DataType::Float64 => double(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal128(_, scale) => {
+            let mut text = Vec::new();
+            millstream_formats::number::write_decimal_plain(
+                array.as_primitive::<Decimal128Type>().value(row),
+                *scale,
+                &mut text,
+            );
+            json!(String::from_utf8_lossy(&text))
+        }
+        DataType::Utf8 => json!(array.as_string::<i32>().value(row)),
+        DataType::Binary => {
+            json!(array.as_binary::<i32>().value(row).iter().map(|b| format!("{b:02x}")).collect::<String>())
+        }
+        DataType::Date32 => {
+            let (year, month, day) = super::zone::civil(array.as_primitive::<Date32Type>().value(row));
+            let sign = if year > 9999 { "+" } else { "" };
+            json!(format!("{sign}{year:04}-{month:02}-{day:02}"))
+        }
+        DataType::Timestamp(..) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            let (year, month, day) = super::zone::civil(micros.div_euclid(86_400_000_000) as i32);
+            let time = micros.rem_euclid(86_400_000_000);
+            let (seconds, fraction) = (time / 1_000_000, time % 1_000_000);
+            let sign = if year > 9999 { "+" } else { "" };
+            let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+            json!(format!("{sign}{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{fraction:06}Z"))
+        }
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            Value::Array((0..items.len()).map(|at| canon(&items, at)).collect())
+        }
+        DataType::Map(..) => {
+            let entries = array.as_map().value(row);
+            let key = |at| match canon(entries.column(0), at) {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            Value::Object((0..entries.len()).map(|at| (key(at), canon(entries.column(1), at))).collect())
+        }
+        DataType::Struct(fields) => {
+            let parts = array.as_struct();
+            let fields = fields.iter().zip(parts.columns()).map(|(f, c)| (f.name().clone(), canon(c, row)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        other => json!(format!("unprintable {other}")),
+    }
+}
+
+/// Equal, with a little room for doubles: Java's library and ours differ in the last digits of transcendental functions.
+fn same(ours: &Value, spark: &Value) -> bool {
+    match (ours, spark) {
+        (Value::Number(a), Value::Number(b)) => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => a == b || (a - b).abs() <= 1e-14 * a.abs().max(b.abs()),
+            _ => a == b,
+        },
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => ours == spark,
+    }
+}
+
+/// What is wrong with our answer, if anything.
+async fn verdict(context: &SessionContext, record: &Value) -> Option<String> {
+    let sql = record["sql"].as_str().expect("sql");
+    let tail = record["from"].as_str().map_or(String::new(), |t| format!(" FROM {t}"));
+    let ours = ask(context, &format!("SELECT {sql}{tail}")).await;
+    match (ours, record.get("error")) {
+        (Err(error), Some(expected)) => {
+            let condition = expected["condition"].as_str().unwrap_or("");
+            let text = error.to_string();
+            let mut wrong = (!condition.is_empty() && !text.contains(&format!("[{condition}")))
+                .then(|| format!("error {condition}: {text}"));
+            for (at, each) in record["rows_each"].as_array().into_iter().flatten().enumerate() {
+                let row = ask(context, &format!("SELECT {sql} FROM t WHERE id = {}", at + 1)).await;
+                wrong = match (row, each.get("v"), each.get("rows")) {
+                    (Ok((_, rows)), Some(v), _) if rows.len() == 1 && same(&rows[0], v) => wrong,
+                    (Ok((_, rows)), None, Some(v)) if same(&Value::Array(rows.clone()), v) => wrong,
+                    (Err(_), None, None) => wrong,
+                    (Ok((_, rows)), ..) => Some(format!("row {}: {rows:?} for {each}", at + 1)),
+                    (Err(error), ..) => Some(format!("row {}: {error} for {each}", at + 1)),
+                };
+            }
+            wrong
+        }
+        (Err(error), None) => Some(error.to_string()),
+        (Ok((_, rows)), Some(expected)) => Some(format!("{rows:?} where Spark fails: {expected}")),
+        (Ok((data_type, rows)), None) => {
+            let ours = millstream_formats::ddl::type_name(&data_type);
+            if let Some(expected) = record["type"].as_str().filter(|expected| ours != **expected) {
+                return Some(format!("type {ours} for {expected}"));
+            }
+            let expected = record["rows"].as_array()?;
+            let is_same = rows.len() == expected.len() && rows.iter().zip(expected).all(|(a, b)| same(a, b));
+            (!is_same).then(|| format!("{} for {}", Value::Array(rows), record["rows"]))
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spark_s_recorded_answers() -> Result<(), DataFusionError> {
+    let context = context().await?;
+    let recorded = fs::read_to_string(fixture("expressions.jsonl"))?;
+    let (mut asked, mut wrong) = (BTreeMap::<String, usize>::new(), Vec::new());
+    for line in recorded.lines() {
+        let record: Value = serde_json::from_str(line).expect("a JSON line");
+        let group = record["group"].as_str().expect("group");
+        if !group.starts_with("fn/") {
+            continue;
+        }
+        *asked.entry(group.to_string()).or_default() += 1;
+        if let Some(why) = verdict(&context, &record).await {
+            wrong.push(format!("{group}\t{}\t{why}", record["sql"].as_str().unwrap_or("")));
+        }
+    }
+    if let Ok(path) = std::env::var("MILLSTREAM_WRONG_ANSWERS") {
+        fs::write(path, wrong.join("\n"))?;
+    }
+    let all: usize = asked.values().sum();
+    assert!(wrong.is_empty(), "{} of {all} differ:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
