@@ -41,7 +41,7 @@ use datafusion::logical_expr::ScalarUDF;
 use arrays::{build as array_build, cut as array_cut, element, order as array_order, sequence, sets};
 use datetime::{arithmetic, clock, epoch, fields, make, pattern, truncate};
 use function::Function as F;
-use math::{bits, modulo, real, round};
+use math::{bits, modulo, real, round, tried};
 use text::{case, cut, encode, join, measure, pad, search};
 use types::{
     any, array, array_or_map, binary, boolean, date, double, gives_binary, gives_boolean, gives_byte, gives_date,
@@ -118,7 +118,7 @@ static FUNCTIONS: &[F] = &[
     F::new("substr", &[text_or_binary, int, int], same, cut::substring).optional(1),
     F::new("left", &[text_or_binary, int], same, cut::left),
     F::new("right", &[string, int], gives_text, cut::right),
-    F::new("trim", &[string, string], gives_text, cut::trim).optional(1),
+    F::new("trim", &[string, string], gives_text, cut::btrim).optional(1),
     F::new("ltrim", &[string, string], gives_text, cut::ltrim).optional(1),
     F::new("rtrim", &[string, string], gives_text, cut::rtrim).optional(1),
     F::new("btrim", &[string, string], gives_text, cut::btrim).optional(1),
@@ -199,6 +199,10 @@ static FUNCTIONS: &[F] = &[
     F::new("mod", &[number, number], modulo::result, modulo::modulo).coerced(modulo::operands),
     F::new("try_mod", &[number, number], modulo::result, modulo::try_mod).coerced(modulo::operands),
     F::new("pmod", &[number, number], modulo::result, modulo::pmod).coerced(modulo::operands),
+    F::new("try_add", &[any, any], tried::add_type, tried::add).coerced(tried::operands),
+    F::new("try_subtract", &[any, any], tried::subtract_type, tried::subtract).coerced(tried::operands),
+    F::new("try_multiply", &[any, any], tried::multiply_type, tried::multiply).coerced(tried::operands),
+    F::new("try_divide", &[any, any], tried::divide_type, tried::divide).coerced(tried::divided),
     F::new("sqrt", &[double], gives_double, real::sqrt),
     F::new("cbrt", &[double], gives_double, real::cbrt),
     F::new("exp", &[double], gives_double, real::exp),

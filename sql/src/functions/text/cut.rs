@@ -76,11 +76,6 @@ pub(in crate::functions) fn right(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// `trim([what,] s)`; without `what`, spaces and nothing else.
-pub(in crate::functions) fn trim(call: &Call<'_>) -> Result<ArrayRef> {
-    trimmed(call, true, Ends { left: true, right: true })
-}
-
 /// `ltrim([what,] s)`.
 pub(in crate::functions) fn ltrim(call: &Call<'_>) -> Result<ArrayRef> {
     trimmed(call, true, Ends { left: true, right: false })
@@ -91,7 +86,7 @@ pub(in crate::functions) fn rtrim(call: &Call<'_>) -> Result<ArrayRef> {
     trimmed(call, true, Ends { left: false, right: true })
 }
 
-/// `btrim(s [, what])`.
+/// `trim(s [, what])` and `btrim(s [, what])`; without `what`, spaces and nothing else.
 pub(in crate::functions) fn btrim(call: &Call<'_>) -> Result<ArrayRef> {
     trimmed(call, false, Ends { left: true, right: true })
 }
