@@ -37,7 +37,11 @@ fn json(c: &mut Criterion) {
     let all = "user_id STRING, page_id STRING, ad_id STRING, ad_type STRING, event_type STRING, event_time TIMESTAMP, ip_address STRING";
     let mut group = c.benchmark_group("json");
     group.throughput(Throughput::Elements(RECORDS as u64)).sample_size(20);
-    for (name, schema) in [("all_fields", all), ("two_fields", "ad_id STRING, event_type STRING"), ("two_with_time", "ad_id STRING, event_time TIMESTAMP")] {
+    for (name, schema) in [
+        ("all_fields", all),
+        ("two_fields", "ad_id STRING, event_type STRING"),
+        ("two_with_time", "ad_id STRING, event_time TIMESTAMP"),
+    ] {
         let schema = parse_schema(schema).expect("a schema");
         group.bench_function(name, |b| {
             b.iter(|| {
@@ -47,7 +51,8 @@ fn json(c: &mut Criterion) {
         });
     }
     let schema = parse_schema(all).expect("a schema");
-    let batches = JsonDecoder::new(&schema, JsonOptions::default()).and_then(|mut d| d.decode_lines(&text)).expect("no errors");
+    let batches =
+        JsonDecoder::new(&schema, JsonOptions::default()).and_then(|mut d| d.decode_lines(&text)).expect("no errors");
     let encoder = JsonEncoder::new(&schema, &JsonOptions::default()).expect("an encoder");
     group.bench_function("encode", |b| {
         b.iter(|| {
@@ -62,7 +67,8 @@ fn json(c: &mut Criterion) {
 }
 
 fn csv(c: &mut Criterion) {
-    let text: String = (0..RECORDS).map(|i| format!("{i},user-{i:08},2024-01-01T00:00:{:02}.000Z,{}.5\n", i % 60, i % 997)).collect();
+    let text: String =
+        (0..RECORDS).map(|i| format!("{i},user-{i:08},2024-01-01T00:00:{:02}.000Z,{}.5\n", i % 60, i % 997)).collect();
     let schema = parse_schema("id BIGINT, user STRING, at TIMESTAMP, amount DOUBLE").expect("a schema");
     let mut group = c.benchmark_group("csv");
     group.throughput(Throughput::Elements(RECORDS as u64)).sample_size(20);
@@ -76,15 +82,18 @@ fn csv(c: &mut Criterion) {
 }
 
 fn time(c: &mut Criterion) {
-    let texts: arrow::array::StringArray =
-        (0..RECORDS).map(|i| Some(format!("2024-01-01 {:02}:{:02}:{:02}.{:03}", i % 24, i % 60, i % 59, i % 1000))).collect();
+    let texts: arrow::array::StringArray = (0..RECORDS)
+        .map(|i| Some(format!("2024-01-01 {:02}:{:02}:{:02}.{:03}", i % 24, i % 60, i % 59, i % 1000)))
+        .collect();
     let zone = Zone::parse("Europe/Berlin").expect("a zone");
     let format = DateTimeFormat::compile_for_parsing("yyyy-MM-dd HH:mm:ss.SSS").expect("a pattern");
     let times = cast_string_to_timestamp(&texts, zone, 0);
     let mut group = c.benchmark_group("time");
     group.throughput(Throughput::Elements(RECORDS as u64)).sample_size(20);
     group.bench_function("cast_in_zone", |b| b.iter(|| black_box(cast_string_to_timestamp(&texts, zone, 0))));
-    group.bench_function("parse_pattern", |b| b.iter(|| black_box(format.parse_timestamps(&texts, zone).expect("parses"))));
+    group.bench_function("parse_pattern", |b| {
+        b.iter(|| black_box(format.parse_timestamps(&texts, zone).expect("parses")))
+    });
     group.bench_function("format_pattern", |b| b.iter(|| black_box(format.format(&times, zone).expect("formats"))));
     group.finish();
 }

@@ -124,8 +124,13 @@ pub(crate) fn compare(case: &Case, what: &str, ours: &[Value], sparks: &[Value],
 pub(crate) fn written_batch(case: &Case) -> Result<Option<RecordBatch>> {
     let Some(name) = case.text("schema").filter(|_| case.json.get("rows").is_some()) else { return Ok(None) };
     let Ok(schema) = crate::ddl::parse_schema(&quoted_names(name)) else { return Ok(None) };
+    batch_of(&schema, &case.list("rows"))
+}
+
+/// Rows in the fixtures' spelling as Arrow; nothing where JSON cannot bring the type here.
+pub(crate) fn batch_of(schema: &Schema, rows: &[Value]) -> Result<Option<RecordBatch>> {
     let mut text = Vec::new();
-    for row in case.list("rows") {
+    for row in rows {
         let mut row = row.clone();
         for field in schema.fields() {
             respell(&mut row[field.name().as_str()], field.data_type());
@@ -133,7 +138,7 @@ pub(crate) fn written_batch(case: &Case) -> Result<Option<RecordBatch>> {
         text.extend_from_slice(row.to_string().as_bytes());
         text.push(b'\n');
     }
-    let Ok(mut decoder) = crate::json::JsonDecoder::new(&schema, crate::json::JsonOptions::default()) else {
+    let Ok(mut decoder) = crate::json::JsonDecoder::new(schema, crate::json::JsonOptions::default()) else {
         return Ok(None);
     };
     Ok(decoder.decode_lines(&text)?.pop())

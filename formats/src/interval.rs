@@ -16,7 +16,8 @@ pub(crate) fn parse_day_time(text: &str) -> Option<i64> {
     let [hours, minutes, seconds] = parts[..] else {
         return None;
     };
-    if hours > 23 || minutes > 59 || seconds > 59 || fraction.len() > 9 {
+    if hours > 23 || minutes > 59 || seconds > 59 || fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let micros = if fraction.is_empty() { 0 } else { number(&format!("{fraction:0<6}")[..6])? };

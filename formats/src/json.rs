@@ -13,8 +13,10 @@ mod console;
 mod decode;
 mod decoder;
 mod encode;
+mod escape;
 mod infer;
 mod options;
+mod rewrite;
 mod scan;
 #[cfg(test)]
 mod tests;

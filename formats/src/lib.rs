@@ -27,6 +27,10 @@ pub mod json;
 mod lines;
 pub mod number;
 pub mod options;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod spark_tests;
 pub mod text;
 pub mod types;
 

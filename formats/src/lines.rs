@@ -26,7 +26,7 @@ enum Separator {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+pub(crate) enum Encoding {
     #[default]
     Utf8,
     Utf16 {
@@ -129,13 +129,17 @@ impl LineSplitter {
 
     /// Gives the last line, which no separator ends, to `each`.
     pub(crate) fn finish(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut result = Ok(());
+        if !self.started && self.encoding == Encoding::Utf8 {
+            // A file of one or two bytes, kept because they might have been a byte order mark's.
+            let kept = self.take_kept();
+            result = self.split_started(&kept, &mut each);
+        }
         let kept = self.take_kept();
-        let result = if self.encoding == Encoding::Utf8 {
-            if kept.is_empty() {
-                Ok(())
-            } else {
-                each(kept.strip_prefix(BOM).filter(|_| !self.started).unwrap_or(&kept))
-            }
+        let result = if result.is_err() {
+            result
+        } else if self.encoding == Encoding::Utf8 {
+            if kept.is_empty() { Ok(()) } else { each(&kept) }
         } else {
             let text = self.encoding.decode(&kept);
             let mut lines = Self { separator: self.separator.clone(), started: true, ..Self::default() };
@@ -168,7 +172,9 @@ pub(crate) fn decode_charset<'a>(bytes: &'a [u8], encoding: Option<&str>) -> Res
 }
 
 impl Encoding {
-    fn parse(name: Option<&str>) -> Result<Self> {
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an unknown name.
+    pub(crate) fn parse(name: Option<&str>) -> Result<Self> {
         let Some(name) = name else {
             return Ok(Self::Utf8);
         };
@@ -184,6 +190,30 @@ impl Encoding {
                 return Err(Error::unsupported(format!("unknown encoding '{name}'; known are {known}")));
             }
         })
+    }
+
+    /// Replaces UTF-8 from `start` on by this encoding; what it lacks becomes a question mark.
+    pub(crate) fn encode_from(self, start: usize, out: &mut Vec<u8>) {
+        if self == Self::Utf8 {
+            return;
+        }
+        let text = out.split_off(start);
+        let text = String::from_utf8_lossy(&text);
+        for c in text.chars() {
+            match self {
+                Self::Utf8 => {}
+                Self::Latin1 => out.push(u8::try_from(c).unwrap_or(b'?')),
+                Self::Utf16 { little } => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        out.extend_from_slice(&if little { unit.to_le_bytes() } else { unit.to_be_bytes() });
+                    }
+                }
+                Self::Utf32 { little } => {
+                    let code = u32::from(c);
+                    out.extend_from_slice(&if little { code.to_le_bytes() } else { code.to_be_bytes() });
+                }
+            }
+        }
     }
 
     fn decode(self, bytes: &[u8]) -> String {

@@ -192,6 +192,15 @@ pub(crate) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i12
     (value < limit).then_some(if negative { -value } else { value })
 }
 
+/// A decimal from a string, where commas may group the digits: they count for nothing.
+pub(crate) fn parse_decimal_text(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
+    if text.contains(&b',') {
+        let digits: Vec<u8> = text.iter().copied().filter(|b| *b != b',').collect();
+        return parse_decimal(&digits, precision, scale);
+    }
+    parse_decimal(text, precision, scale)
+}
+
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     text.strip_prefix('+').filter(|t| !t.starts_with('-')).unwrap_or(text).parse::<i32>().ok().map(i64::from)

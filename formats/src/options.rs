@@ -88,6 +88,19 @@ impl OptionMap {
         }
     }
 
+    /// Takes `locale`, which decides how numbers are grouped and what months are called. Only English is known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for any other language.
+    pub(crate) fn take_locale(&mut self) -> Result<()> {
+        match self.take("locale") {
+            Some(name) if name.split(['-', '_']).next() != Some("en") => {
+                Err(Error::unsupported(format!("locale '{name}' is not supported; en-US is")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Says that these names mean something to somebody, so that they can be suggested.
     pub fn declare(&mut self, keys: &[&'static str]) {
         self.known.extend_from_slice(keys);
@@ -119,6 +132,12 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for OptionMap {
         }
         map
     }
+}
+
+/// Whether inference looks at a record, the `nth` from 0, if it is to look at this share of them: evenly spread, the first
+/// always included.
+pub(crate) fn is_sampled(nth: u64, ratio: f64) -> bool {
+    ratio >= 1.0 || nth == 0 || ((nth + 1) as f64 * ratio).floor() > (nth as f64 * ratio).floor()
 }
 
 /// What to do with a record that does not fit its schema.

@@ -23,7 +23,9 @@ pub(crate) fn push(column: &mut Column, bytes: &[u8], o: &CsvOptions, now_us: i6
         Column::Boolean(values) => parse_bool(text).map(|v| values.push(v)),
         Column::Float64(values) => double(text, o).map(|v| values.push(v)),
         Column::Float32(values) => float(text, o).map(|v| values.push(v)),
-        Column::Decimal { values, precision, scale } => decimal(bytes, *precision, *scale).map(|v| values.push(v)),
+        Column::Decimal { values, precision, scale } => {
+            number::parse_decimal_text(bytes, *precision, *scale).map(|v| values.push(v))
+        }
         Column::Date(values) => match &o.date_format {
             Some(format) => format.parse_date(text),
             None => cast::parse_date(text),
@@ -69,15 +71,6 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     } else {
         None
     }
-}
-
-/// DECIMAL, in which commas count for nothing.
-fn decimal(bytes: &[u8], precision: u8, scale: i8) -> Option<i128> {
-    if bytes.contains(&b',') {
-        let digits: Vec<u8> = bytes.iter().copied().filter(|b| *b != b',').collect();
-        return number::parse_decimal(&digits, precision, scale);
-    }
-    number::parse_decimal(bytes, precision, scale)
 }
 
 pub(crate) fn double(text: &str, o: &CsvOptions) -> Option<f64> {

@@ -13,6 +13,7 @@ use crate::interval;
 use crate::java_time::cast::write_date;
 use crate::java_time::format::Moment;
 use crate::java_time::{DateTimeFormat, OffsetCache, Zone};
+use crate::lines::Encoding;
 use crate::number;
 
 /// Writes rows as Spark does: values trimmed, null as `nullValue`, the empty string as `""`.
@@ -24,6 +25,7 @@ pub struct CsvEncoder {
     empty_value: Vec<u8>,
     separator: Vec<u8>,
     line_sep: Vec<u8>,
+    encoding: Encoding,
 }
 
 #[derive(Debug, Clone)]
@@ -51,21 +53,16 @@ impl CsvEncoder {
     /// An encoder for rows of this schema.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a type that CSV cannot hold or an encoding other than UTF-8.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a type that CSV cannot hold or an unknown encoding.
     pub fn new(schema: &Schema, options: &CsvOptions) -> Result<Self> {
         for field in schema.fields() {
-            if field.data_type().is_nested() {
+            if field.data_type().is_nested() || *field.data_type() == DataType::Null {
                 let name = sql_type_name(field.data_type());
                 return Err(Error::unsupported(format!(
                     "CSV cannot hold the column {} of the type {name}",
                     field.name()
                 )));
             }
-        }
-        if let Some(encoding) = &options.encoding
-            && !encoding.eq_ignore_ascii_case("UTF-8")
-        {
-            return Err(Error::unsupported(format!("CSV is written in UTF-8, not {encoding}")));
         }
         let or = |given: &Option<DateTimeFormat>, default| {
             given.clone().map_or_else(|| DateTimeFormat::compile(default), Ok)
@@ -92,16 +89,19 @@ impl CsvEncoder {
             null_value: options.null_value.as_bytes().to_vec(),
             empty_value: options.empty_value.as_deref().unwrap_or("\"\"").as_bytes().to_vec(),
             separator: options.separator.as_bytes().to_vec(),
+            encoding: Encoding::parse(options.encoding.as_deref())?,
             line_sep: options.line_sep.as_deref().unwrap_or("\n").as_bytes().to_vec(),
         })
     }
 
     /// Appends the line of names that `header` asks for.
     pub fn encode_header(&self, schema: &Schema, out: &mut Vec<u8>) {
+        let start = out.len();
         for (i, field) in schema.fields().iter().enumerate() {
             self.cell(i, Some(field.name().as_bytes()), out);
         }
         out.extend_from_slice(&self.line_sep);
+        self.encoding.encode_from(start, out);
     }
 
     /// Appends one line a row.
@@ -111,6 +111,7 @@ impl CsvEncoder {
     pub fn encode_batch(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         let mut offsets = OffsetCache::new(self.formats.zone);
         let mut text = Vec::new();
+        let batch_start = out.len();
         for row in 0..batch.num_rows() {
             let start = out.len();
             for (i, column) in batch.columns().iter().enumerate() {
@@ -129,6 +130,7 @@ impl CsvEncoder {
                 out.extend_from_slice(&self.line_sep);
             }
         }
+        self.encoding.encode_from(batch_start, out);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::tokenize::{Token, Tokenizer, Tokens};
 use crate::error::Result;
 use crate::java_time::DateTimeFormat;
 use crate::lines::{LineSplitter, decode_charset};
+use crate::options::is_sampled;
 use crate::types;
 
 /// Infers the schema of one CSV file. The first record says how many columns there are.
@@ -31,6 +32,7 @@ pub fn infer_schema(bytes: &[u8], options: &CsvOptions) -> Result<SchemaRef> {
         },
         names: None,
         kinds: Vec::new(),
+        records: 0,
     };
     if options.multi_line {
         let text = decode_charset(bytes, options.encoding.as_deref())?;
@@ -61,6 +63,7 @@ struct Inference<'o> {
     date: DateTimeFormat,
     names: Option<Vec<String>>,
     kinds: Vec<Kind>,
+    records: u64,
 }
 
 /// What a column looks like so far, in the order of trying.
@@ -90,7 +93,8 @@ impl Inference<'_> {
                 return next;
             }
         }
-        if self.options.infer_schema {
+        self.records += 1;
+        if self.options.infer_schema && is_sampled(self.records - 1, self.options.sampling_ratio) {
             for i in 0..self.kinds.len().min(tokens.values.len()) {
                 if let Some(value) = self.value(&tokens, i, text) {
                     self.kinds[i] = merge(self.kinds[i], self.kind_of(&value, self.kinds[i]));

@@ -162,8 +162,7 @@ impl CsvOptions {
         o.max_columns = options.take_parsed("maxColumns")?.unwrap_or(o.max_columns);
         o.max_chars_per_column = options.take_parsed::<i64>("maxCharsPerColumn")?.and_then(|n| usize::try_from(n).ok());
         o.sampling_ratio = options.take_parsed("samplingRatio")?.unwrap_or(o.sampling_ratio);
-        // Numbers are read and written in one locale only.
-        options.take("locale");
+        options.take_locale()?;
         for (key, flag) in [
             ("header", &mut o.header),
             ("enforceSchema", &mut o.enforce_schema),

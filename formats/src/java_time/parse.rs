@@ -12,6 +12,9 @@ use super::zone::Zone;
 /// How many fields there are.
 const FIELDS: usize = Field::Second as usize + 1;
 
+/// Years beyond this are refused; DATE ends long before.
+const MAX_YEAR: i64 = 9_999_999;
+
 /// What has been read so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Found {
@@ -288,7 +291,8 @@ impl Found {
 
     fn year(&self) -> Option<Option<i64>> {
         let era = self.ranged(Field::Era, 0, 1)?;
-        match (self.get(Field::Year), self.get(Field::YearOfEra)) {
+        let year = self.ranged(Field::Year, -MAX_YEAR, MAX_YEAR)?;
+        match (year, self.ranged(Field::YearOfEra, 1, MAX_YEAR)?) {
             (Some(year), _) => Some(Some(year)),
             // Strictly, a year of an era without the era says nothing.
             (None, Some(year)) => Some(era.map(|era| if era == 1 { year } else { 1 - year })),

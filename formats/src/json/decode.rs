@@ -12,8 +12,8 @@ use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, Fields};
 
-use super::encode::write_json_string;
 use super::options::JsonOptions;
+use super::rewrite::rewrite;
 use super::scan::{Number, NumberKind, Scan, Scanner, Text};
 use crate::base64;
 use crate::builder::{Bytes, Column, ListColumn, MapColumn, StructColumn};
@@ -366,7 +366,7 @@ impl Context {
             Column::Float64(values) => special_float(text, o).map(|v| values.push(v)),
             Column::Float32(values) => special_float(text, o).map(|v| values.push(v as f32)),
             Column::Decimal { values, precision, scale } => {
-                number::parse_decimal(bytes, *precision, *scale).map(|v| values.push(v))
+                number::parse_decimal_text(bytes, *precision, *scale).map(|v| values.push(v))
             }
             Column::Duration(values) => interval::parse_day_time(text).map(|v| values.push(v)),
             Column::Months(values) => interval::parse_year_month(text).map(|v| values.push(v)),
@@ -453,7 +453,10 @@ fn push_number(column: &mut Column, number: Number, text: &[u8]) -> bool {
     .is_some()
 }
 
-fn float<T: std::str::FromStr + From<f32> + std::ops::Neg<Output = T>>(number: Number, digits: &[u8]) -> Option<T> {
+pub(super) fn float<T: std::str::FromStr + From<f32> + std::ops::Neg<Output = T>>(
+    number: Number,
+    digits: &[u8],
+) -> Option<T> {
     match number.kind {
         // An integer has no negative zero.
         NumberKind::Int if digits == b"-0" => Some(T::from(0.0)),
@@ -461,69 +464,6 @@ fn float<T: std::str::FromStr + From<f32> + std::ops::Neg<Output = T>>(number: N
         NumberKind::NotANumber => Some(T::from(f32::NAN)),
         NumberKind::Infinite { negative } => {
             Some(if negative { -T::from(f32::INFINITY) } else { T::from(f32::INFINITY) })
-        }
-    }
-}
-
-/// Writes the value that comes next anew: no white space, numbers with a fraction as doubles.
-fn rewrite(scanner: &mut Scanner<'_>, out: &mut Vec<u8>, scratch: &mut Vec<u8>) -> Scan<()> {
-    rewrite_nested(scanner, out, scratch, 0)
-}
-
-fn rewrite_nested(scanner: &mut Scanner<'_>, out: &mut Vec<u8>, scratch: &mut Vec<u8>, depth: usize) -> Scan<()> {
-    if depth > 1000 {
-        return scanner.error();
-    }
-    let Some(first) = scanner.next_token()? else {
-        return scanner.error();
-    };
-    match first {
-        b'{' | b'[' => {
-            let close = first + 2;
-            scanner.at += 1;
-            out.push(first);
-            if scanner.next_token()? == Some(close) {
-                scanner.at += 1;
-                out.push(close);
-                return Ok(());
-            }
-            loop {
-                if first == b'{' {
-                    let name = scanner.name(scratch)?;
-                    write_json_string(content(scanner, name, scratch), false, out);
-                    scanner.expect(b':')?;
-                    out.push(b':');
-                }
-                rewrite_nested(scanner, out, scratch, depth + 1)?;
-                if !scanner.more(close)? {
-                    out.push(close);
-                    return Ok(());
-                }
-                out.push(b',');
-            }
-        }
-        b't' => scanner.word(b"true").map(|()| out.extend_from_slice(b"true")),
-        b'f' => scanner.word(b"false").map(|()| out.extend_from_slice(b"false")),
-        b'n' => scanner.word(b"null").map(|()| out.extend_from_slice(b"null")),
-        b if scanner.is_quote(b) => {
-            let text = scanner.string(scratch)?;
-            write_json_string(content(scanner, text, scratch), false, out);
-            Ok(())
-        }
-        _ => {
-            let n = scanner.number()?;
-            let digits = &scanner.text[n.start..n.end];
-            match n.kind {
-                NumberKind::Int if digits == b"-0" => out.push(b'0'),
-                NumberKind::Int => out.extend_from_slice(digits),
-                kind => {
-                    let quoted = kind != NumberKind::Float;
-                    out.extend_from_slice(if quoted { b"\"" } else { b"" });
-                    number::write_f64(float(n, digits).unwrap_or(f64::NAN), out);
-                    out.extend_from_slice(if quoted { b"\"" } else { b"" });
-                }
-            }
-            Ok(())
         }
     }
 }

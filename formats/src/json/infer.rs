@@ -15,7 +15,7 @@ use super::scan::{NumberKind, Scan, Scanner};
 use crate::error::{Error, Result};
 use crate::java_time::cast;
 use crate::lines::{LineSplitter, decode_charset};
-use crate::options::ParseMode;
+use crate::options::{ParseMode, is_sampled};
 use crate::types;
 
 /// Infers the schema of JSON text: of lines, or of one value if `multiLine` is set.
@@ -63,6 +63,9 @@ enum Kind {
 impl Inference<'_> {
     fn record(&mut self, text: &[u8]) -> Result<()> {
         self.line += 1;
+        if !is_sampled(self.line - 1, self.options.sampling_ratio) {
+            return Ok(());
+        }
         let mut scanner = Scanner::new(text, self.options.syntax);
         let valid = std::str::from_utf8(text).is_ok();
         let kind = match scanner.next_token() {

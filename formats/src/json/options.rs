@@ -105,8 +105,7 @@ impl JsonOptions {
         if let Some(ratio) = options.take_parsed("samplingRatio")? {
             result.sampling_ratio = ratio;
         }
-        // Numbers are read and written in one locale only; months' names in English.
-        options.take("locale");
+        options.take_locale()?;
         for (key, flag) in [
             ("multiLine", &mut result.multi_line),
             ("primitivesAsString", &mut result.primitives_as_string),
