@@ -162,3 +162,32 @@ impl ParseMode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_takes_is_refused_with_the_nearest_name() {
+        let mut options: OptionMap =
+            [("MULTILINE", "True"), ("modee", "x"), ("sep", ";"), ("Sep", "|")].into_iter().collect();
+        assert_eq!(options.take_bool("multiLine"), Ok(Some(true)));
+        assert_eq!(ParseMode::take(&mut options), ParseMode::Permissive);
+        assert_eq!(options.take_any(&["sep", "delimiter"]).as_deref(), Some("|"), "the last of two counts");
+        let error = options.refuse_rest("json").expect_err("modee is no option");
+        assert_eq!(error.to_string(), "json has no option 'modee'; did you mean mode?");
+        assert_eq!(options.rest().collect::<Vec<_>>(), [("modee", "x")]);
+        options.insert("header", "yes");
+        let error = options.take_bool("header").expect_err("yes is neither");
+        assert_eq!(error.to_string(), "option header is true or false, not 'yes'");
+        options.insert("maxColumns", "many");
+        assert!(options.take_parsed::<usize>("maxColumns").is_err());
+    }
+
+    #[test]
+    fn a_sample_is_spread_evenly() {
+        assert_eq!((0..10).filter(|n| is_sampled(*n, 0.3)).count(), 4, "the first, and 3 of 10");
+        assert_eq!((0..10).filter(|n| is_sampled(*n, 1.0)).count(), 10);
+        assert_eq!((0..10).filter(|n| is_sampled(*n, 0.0)).count(), 1);
+    }
+}

@@ -19,18 +19,18 @@ pub fn day_time_interval() -> DataType {
     DataType::Duration(TimeUnit::Microsecond)
 }
 
-/// ARRAY<element>, whose elements may be null.
+/// `ARRAY<element>`, whose elements may be null.
 pub fn array_of(element: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("element", element, true)))
 }
 
-/// MAP<key, value>, whose values may be null.
+/// `MAP<key, value>`, whose values may be null.
 pub fn map_of(key: DataType, value: DataType) -> DataType {
     let entries = Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
-/// STRUCT<fields>, whose fields may be null.
+/// `STRUCT<fields>`, whose fields may be null.
 pub fn struct_of<N: Into<String>>(fields: impl IntoIterator<Item = (N, DataType)>) -> DataType {
     DataType::Struct(fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect())
 }

@@ -135,3 +135,71 @@ fn files_are_written_as_in_spark() -> Result<()> {
     assert!(compared >= 14, "only {compared} cases could be compared");
     report(&differences)
 }
+
+#[test]
+fn the_console_leaves_nothing_out() -> Result<()> {
+    let schema = ddl::parse_schema(
+        "a INT, b STRING, c DOUBLE, d DECIMAL(10,2), e BINARY, f DATE, g TIMESTAMP, h TIMESTAMP_NTZ, i MAP<STRING, INT>, \
+         j STRUCT<x: INT, y: ARRAY<DOUBLE>>, k INTERVAL DAY TO SECOND",
+    )?;
+    let lines = concat!(
+        r#"{"a":1,"b":"q\"\n","c":1e10,"d":1.5,"e":"YWL/","f":"2024-02-03","g":"2024-01-01T01:00:10+01:00","h":"2024-01-01 00:00:10.5","#,
+        r#""i":{"k":null},"j":{"y":[NaN,"-Infinity"]},"k":"1 00:00:00.000001"}"#,
+        "\n{}\n"
+    );
+    let batches = JsonDecoder::new(&schema, JsonOptions::default())?.decode_lines(lines.as_bytes())?;
+    let mut text = Vec::new();
+    write_console_json(&batches[0], "\n", &mut text)?;
+    let expected = concat!(
+        r#"{"a":1,"b":"q\"\n","c":1.0E10,"d":"1.50","e":"6162ff","f":"2024-02-03","g":"2024-01-01T00:00:10.000000Z","#,
+        r#""h":"2024-01-01T00:00:10.500000Z","i":{"k":null},"j":{"x":null,"y":["NaN","-Infinity"]},"k":86400000001}"#,
+        "\n",
+        r#"{"a":null,"b":null,"c":null,"d":null,"e":null,"f":null,"g":null,"h":null,"i":null,"j":null,"k":null}"#,
+    );
+    assert_eq!(String::from_utf8_lossy(&text), expected);
+    Ok(())
+}
+
+#[test]
+fn to_json_keeps_null_and_is_from_jsons_reverse() -> Result<()> {
+    let data_type = ddl::parse_type("STRUCT<a: INT, t: TIMESTAMP, l: ARRAY<STRUCT<m: MAP<STRING, DOUBLE>>>>")?;
+    let texts = arrow::array::StringArray::from(vec![
+        Some(r#"{"a":1,"t":"2024-01-01T00:00:00.000Z","l":[{"m":{"k":1.5}},{}]}"#),
+        None,
+        Some("{}"),
+        Some(r#"{"l":[]}"#),
+    ]);
+    let values = JsonDecoder::for_type(&data_type, JsonOptions::default())?.decode_column(&texts)?;
+    let schema = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("v", data_type, true)]);
+    let back = JsonEncoder::new(&schema, &JsonOptions::default())?.encode_column(&values)?;
+    assert_eq!(back, texts);
+    let error = JsonEncoder::new(&schema, &JsonOptions::default())?.encode_column(&(std::sync::Arc::new(texts) as _));
+    assert_eq!(
+        error.map_err(|e| e.to_string()),
+        Err("to_json takes a struct, an array or a map, not STRING".to_owned())
+    );
+    Ok(())
+}
+
+#[test]
+fn errors_say_which_line_and_which_column() -> Result<()> {
+    let schema = ddl::parse_schema("a INT")?;
+    let mut options: crate::options::OptionMap = [("mode", "failfast")].into_iter().collect();
+    let options = JsonOptions::take(&mut options, crate::java_time::Zone::UTC)?;
+    let error =
+        JsonDecoder::new(&schema, options)?.decode_lines(b"{\"a\":1}\n\n{\"a\":x}\n").expect_err("the third line");
+    assert_eq!((error.kind(), error.position().map(|p| p.line)), (crate::ErrorKind::Corrupt, Some(3)));
+    let odd =
+        arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("u", arrow::datatypes::DataType::UInt8, true)]);
+    let error = JsonDecoder::new(&odd, JsonOptions::default()).expect_err("not a type of Spark's");
+    assert_eq!(error.to_string(), "column u: JSON cannot be read as UINT8");
+    Ok(())
+}
+
+#[test]
+fn a_schema_without_columns_counts_records() -> Result<()> {
+    let empty = ddl::parse_schema("")?;
+    let batches = JsonDecoder::new(&empty, JsonOptions::default())?.decode_lines(b"{\"a\":1}\n\n{\"b\":2}\n[{},{}]")?;
+    assert_eq!(batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 4);
+    Ok(())
+}
