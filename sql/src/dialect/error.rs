@@ -32,7 +32,9 @@ impl SyntaxError {
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[PARSE_SYNTAX_ERROR] line {}, column {}: {}", self.line, self.column, self.message)
+        // Some mistakes have a condition of their own.
+        let condition = if self.message.starts_with('[') { "" } else { "[PARSE_SYNTAX_ERROR] " };
+        write!(f, "{condition}line {}, column {}: {}", self.line, self.column, self.message)
     }
 }
 

@@ -266,6 +266,8 @@ impl Lexer<'_> {
     fn read_symbol(&mut self, first: char) -> Token {
         const SYMBOLS: &[(&str, Token)] = &[
             ("<=>", Token::Spaceship),
+            ("!<", Token::GtEq),
+            ("!>", Token::LtEq),
             ("<>", Token::Neq),
             ("!=", Token::Neq),
             ("<=", Token::LtEq),
@@ -305,6 +307,10 @@ impl Lexer<'_> {
         ];
         let byte = self.byte();
         let rest = &self.text[byte..];
+        if rest.starts_with(">>>") {
+            self.take_until(byte + 3);
+            return Token::CustomBinaryOperator(">>>".to_string());
+        }
         let (length, token) = SYMBOLS
             .iter()
             .find(|(symbol, _)| rest.starts_with(symbol))

@@ -45,11 +45,32 @@ pub(super) fn rewrite(lexemes: &[Lexeme]) -> Result<Vec<Lexeme>, SyntaxError> {
                     output.extend(read_typed_literal(&mut cursor));
                     continue;
                 }
+                if is_word(token, "SOME") && output.last().is_some_and(|last: &Lexeme| is_word(&last.token, "LIKE")) {
+                    let at = cursor.next();
+                    output.extend(at.map(|at| at.with_token(Token::make_keyword("ANY"))));
+                    continue;
+                }
+                if let Some(name) = one_sided_trim(&cursor) {
+                    let at = cursor.next().cloned();
+                    output.extend(at.map(|at| at.with_token(Token::make_word(name, None))));
+                    output.extend(cursor.next().cloned());
+                    casts.push(false);
+                    cursor.next();
+                    cursor.next();
+                    continue;
+                }
                 if is_word(token, "AS") && casts.last() == Some(&true) {
                     output.extend(cursor.next().cloned());
                     output.push(read_cast_type(&mut cursor)?);
                     continue;
                 }
+            }
+            Token::Minus if is_negative_cast(&cursor, output.last()) => {
+                cursor.next();
+                if let Some(number) = cursor.next() {
+                    output.push(number.with_token(Token::Number(format!("-{}", number.token), false)));
+                }
+                continue;
             }
             Token::SingleQuotedString(_) => {
                 output.extend(read_strings(&mut cursor));
@@ -101,11 +122,52 @@ fn is_plain_function(cursor: &Cursor<'_>) -> bool {
     if cursor.peek_nth(1) != Some(&Token::LParen) {
         return false;
     }
+    if word.keyword == Keyword::STRUCT {
+        return !names_an_argument(cursor);
+    }
     let is_predicate = || {
         ["SELECT", "WITH", "VALUES", "FROM"].iter().any(|query| cursor.is_word(2, query))
             || cursor.peek_nth(2) == Some(&Token::LParen)
     };
     PLAIN_FUNCTIONS.contains(&word.keyword) || (word.keyword == Keyword::EXISTS && !is_predicate())
+}
+
+/// `-1::STRING`: the sign belongs to the number, and the cast to both.
+fn is_negative_cast(cursor: &Cursor<'_>, before: Option<&Lexeme>) -> bool {
+    let is_operand = before.is_some_and(|before| match &before.token {
+        Token::Word(word) => word.quote_style.is_some() || word.keyword == Keyword::NoKeyword,
+        Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket => true,
+        _ => false,
+    });
+    !is_operand
+        && matches!(cursor.peek_nth(1), Some(Token::Number(..)))
+        && cursor.peek_nth(2) == Some(&Token::DoubleColon)
+}
+
+/// `trim(LEADING FROM s)` has no characters: it is `ltrim(s)`.
+fn one_sided_trim(cursor: &Cursor<'_>) -> Option<&'static str> {
+    if !cursor.is_word(0, "TRIM") || cursor.peek_nth(1) != Some(&Token::LParen) || !cursor.is_word(3, "FROM") {
+        return None;
+    }
+    let sides = [("LEADING", "ltrim"), ("TRAILING", "rtrim"), ("BOTH", "trim")];
+    sides.iter().find(|(side, _)| cursor.is_word(2, side)).map(|(_, name)| *name)
+}
+
+/// `struct(a AS b)`, which is not a plain function's form.
+fn names_an_argument(cursor: &Cursor<'_>) -> bool {
+    let mut depth = 0;
+    for lexeme in &cursor.rest()[1..] {
+        match &lexeme.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            token if depth == 1 && is_word(token, "AS") => return true,
+            _ => {}
+        }
+        if depth == 0 {
+            return false;
+        }
+    }
+    false
 }
 
 fn without_keyword(lexeme: &Lexeme) -> Lexeme {

@@ -18,6 +18,8 @@ mod lexer;
 mod literals;
 mod parser;
 mod plan;
+#[cfg(test)]
+mod recorded;
 mod relations;
 mod spark_dialect;
 mod statement;

@@ -84,6 +84,10 @@ impl Dialect for SparkDialect {
         true
     }
 
+    fn supports_struct_literal(&self) -> bool {
+        true
+    }
+
     fn supports_bitwise_shift_operators(&self) -> bool {
         true
     }
@@ -91,7 +95,7 @@ impl Dialect for SparkDialect {
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
         match &parser.peek_token_ref().token {
             Token::StringConcat => Some(Ok(PLUS)),
-            Token::ShiftLeft | Token::ShiftRight => Some(Ok(SHIFT)),
+            Token::ShiftLeft | Token::ShiftRight | Token::CustomBinaryOperator(_) => Some(Ok(SHIFT)),
             Token::Word(word) if word.keyword == Keyword::DIV => Some(Ok(TIMES)),
             // `!` after an expression means nothing here.
             Token::ExclamationMark => Some(Ok(0)),
@@ -123,6 +127,7 @@ impl Dialect for SparkDialect {
         let (op, precedence) = match &parser.peek_token_ref().token {
             Token::Word(word) if word.keyword == Keyword::DIV => (BinaryOperator::MyIntegerDivide, TIMES),
             Token::StringConcat => (BinaryOperator::StringConcat, PLUS),
+            Token::CustomBinaryOperator(symbol) => (BinaryOperator::Custom(symbol.clone()), SHIFT),
             _ => return None,
         };
         parser.advance_token();

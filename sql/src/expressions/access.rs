@@ -157,7 +157,10 @@ fn array_item(call: &Call<'_>) -> Result<ArrayRef> {
             places.push(None);
             continue;
         }
-        let (wanted, length) = (index.value(row), i64::from(list.value_length(row)));
+        // As in Spark, an index is an INT: a BIGINT is cut to one.
+        #[expect(clippy::cast_possible_truncation, reason = "this is what Spark does")]
+        let wanted = i64::from(index.value(row) as i32);
+        let length = i64::from(list.value_length(row));
         if wanted < 0 || wanted >= length {
             return Err(runtime(format!(
                 "[INVALID_ARRAY_INDEX] The index {wanted} is out of bounds. The array has {length} elements. Use the SQL function `get()` to \

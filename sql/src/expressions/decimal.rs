@@ -8,7 +8,7 @@ use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Int64Type, 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result};
 
-use super::error::{decimal_out_of_range, divide_by_zero, overflow, remainder_by_zero};
+use super::error::{decimal_out_of_range, divide_by_zero, remainder_by_zero};
 use super::semantics::Op;
 
 /// 10 to the power of `exponent`, which is at most 76.
@@ -25,7 +25,9 @@ pub(super) fn arithmetic(left: &ArrayRef, op: Op, right: &ArrayRef, returns: &Da
             let divided: Int64Array = rows::<Int64Type>(left, right, |a, b| {
                 let (a, b) = same_scale(a, b, scales);
                 let quotient = a.checked_div(b).ok_or_else(divide_by_zero)?;
-                quotient.to_i128().and_then(|value| i64::try_from(value).ok()).ok_or_else(|| overflow(&DataType::Int64))
+                // As in Java, the low 64 bits of what is too large.
+                #[expect(clippy::cast_possible_truncation, reason = "this is what Spark does")]
+                Ok(quotient.to_parts().0 as i64)
             })?;
             Ok(Arc::new(divided))
         }

@@ -210,6 +210,13 @@ impl<'a> Semantics<'a> {
             };
             pattern = lit(with_backslashes(text, escape)?);
         }
+        if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &pattern
+            && text.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
+        {
+            return Err(DataFusionError::Plan(format!(
+                "[INVALID_FORMAT.ESC_AT_THE_END] the escape character is not allowed at the end of '{text}'"
+            )));
+        }
         Ok(Expr::Like(Like::new(false, Box::new(expr), Box::new(pattern), None, ignore_case)))
     }
 

@@ -19,7 +19,7 @@ use arrow::datatypes::{
     IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta};
+use chrono::{DateTime, Days, Months, NaiveDate, TimeDelta};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
 
@@ -300,10 +300,9 @@ fn days_of(date: NaiveDate) -> Option<i32> {
 
 /// The same day of another month, or its last day where there is none.
 fn add_months(date: NaiveDate, months: i32) -> Option<NaiveDate> {
-    let moved = if months >= 0 {
+    if months >= 0 {
         date.checked_add_months(Months::new(months.unsigned_abs()))
     } else {
         date.checked_sub_months(Months::new(months.unsigned_abs()))
-    };
-    moved.filter(|date| (-9999..=9999).contains(&date.year()))
+    }
 }

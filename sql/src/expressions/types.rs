@@ -16,7 +16,18 @@ const MIN_ADJUSTED_SCALE: i32 = 6;
 /// # Errors
 /// When there is no such type.
 pub(crate) fn parse_type(text: &str) -> Result<DataType> {
-    ddl::parse_type(text).map_err(|error| DataFusionError::Plan(error.to_string()))
+    ddl::parse_type(text).map_err(|error| {
+        let message = error.to_string();
+        let precision =
+            message.strip_prefix("DECIMAL(").and_then(|rest| rest.split([',', ')']).next()?.trim().parse::<u32>().ok());
+        let condition = match precision {
+            Some(precision) if precision > u32::from(MAX_PRECISION) => "[DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION] ",
+            Some(_) => "[DECIMAL_SCALE_EXCEEDS_PRECISION] ",
+            None if message.starts_with("unknown type") => "[UNSUPPORTED_DATATYPE] ",
+            None => "",
+        };
+        DataFusionError::Plan(format!("{condition}{message}"))
+    })
 }
 
 /// `BIGINT`, `ARRAY<INT>`, `INTERVAL DAY TO SECOND`.
@@ -30,12 +41,25 @@ pub(crate) fn literal_sql(value: &ScalarValue) -> String {
     match value {
         ScalarValue::Float64(Some(value)) => millstream_formats::number::write_f64(*value, &mut text),
         ScalarValue::Float32(Some(value)) => millstream_formats::number::write_f32(*value, &mut text),
-        ScalarValue::Decimal128(Some(value), _, scale) => {
-            millstream_formats::number::write_decimal_plain(*value, *scale, &mut text)
-        }
+        ScalarValue::Decimal128(Some(value), _, scale) => return decimal_sql(*value, *scale),
+        ScalarValue::Date32(_) | ScalarValue::TimestampMicrosecond(..) => return super::cast::literal_text(value),
         other => return other.to_string(),
     }
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// As Java prints a decimal: with an exponent where more than six zeros would come first.
+fn decimal_sql(value: i128, scale: i8) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let exponent = i64::try_from(digits.len()).unwrap_or(0) - 1 - i64::from(scale);
+    if exponent >= -6 {
+        let mut text = Vec::new();
+        millstream_formats::number::write_decimal_plain(value, scale, &mut text);
+        return String::from_utf8_lossy(&text).into_owned();
+    }
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{}{first}{point}{rest}E{exponent}", if value < 0 { "-" } else { "" })
 }
 
 pub(super) fn is_timestamp(data_type: &DataType) -> bool {
@@ -118,22 +142,31 @@ pub(super) fn common_type(left: &DataType, right: &DataType) -> Option<DataType>
             T::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))
         }
         (T::List(a), T::List(b)) => {
-            let element = common_type(a.data_type(), b.data_type())?;
+            let element = common_part(a.data_type(), b.data_type())?;
             T::List(Arc::new(Field::new(a.name(), element, a.is_nullable() || b.is_nullable())))
         }
         (T::Map(a, sorted), T::Map(b, _)) => {
-            T::Map(Arc::new(a.as_ref().clone().with_data_type(common_type(a.data_type(), b.data_type())?)), *sorted)
+            T::Map(Arc::new(a.as_ref().clone().with_data_type(common_part(a.data_type(), b.data_type())?)), *sorted)
         }
         (T::Struct(a), T::Struct(b)) if a.len() == b.len() => {
             let fields = a.iter().zip(b).map(|(a, b)| {
                 let is_same = a.name().eq_ignore_ascii_case(b.name());
-                let data_type = common_type(a.data_type(), b.data_type()).filter(|_| is_same)?;
+                let data_type = common_part(a.data_type(), b.data_type()).filter(|_| is_same)?;
                 Some(Field::new(a.name(), data_type, a.is_nullable() || b.is_nullable()))
             });
             T::Struct(fields.collect::<Option<Vec<_>>>()?.into())
         }
         _ => return None,
     })
+}
+
+/// The type that parts of arrays, maps and structs are brought to: strings stay strings.
+fn common_part(left: &DataType, right: &DataType) -> Option<DataType> {
+    let is_string = |data_type: &DataType| *data_type == DataType::Utf8;
+    if left != right && is_string(left) != is_string(right) && !left.is_null() && !right.is_null() {
+        return None;
+    }
+    common_type(left, right)
 }
 
 /// What a string becomes beside another type: whole numbers are read as BIGINT, other numbers as DOUBLE.

@@ -54,7 +54,8 @@ fn a_script_is_split_at_semicolons_only() {
 
 #[test]
 fn every_statement_is_known() {
-    let cases: &[(&str, fn(&Statement) -> bool)] = &[
+    type Case = (&'static str, fn(&Statement) -> bool);
+    let cases: &[Case] = &[
         ("SHOW STREAMS", |it| matches!(it, Statement::ShowStreams)),
         ("show tables", |it| matches!(it, Statement::ShowTables)),
         ("DESCRIBE STREAM q", |it| matches!(it, Statement::DescribeStream(name) if name.to_string() == "q")),

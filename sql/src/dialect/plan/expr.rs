@@ -51,6 +51,9 @@ impl Planner<'_> {
                 let to = semantics.binary(value, Op::LtEq, plan(high)?)?;
                 Ok(negate_if(*negated, from.and(to)))
             }
+            E::Like { negated, any, expr, pattern, .. } if *any || all_patterns(pattern).is_some() => {
+                self.like_several(expr, pattern, *negated, scope)
+            }
             E::Like { negated, expr, pattern, escape_char, .. } => {
                 let like = semantics.like(plan(expr)?, plan(pattern)?, escape(escape_char.as_ref())?, false)?;
                 Ok(negate_if(*negated, like))
@@ -110,6 +113,9 @@ impl Planner<'_> {
             BinaryOperator::BitwiseXor => Op::BitXor,
             BinaryOperator::PGBitwiseShiftLeft => return self.named("shiftleft", vec![left, right]),
             BinaryOperator::PGBitwiseShiftRight => return self.named("shiftright", vec![left, right]),
+            BinaryOperator::Custom(symbol) if symbol == ">>>" => {
+                return self.named("shiftrightunsigned", vec![left, right]);
+            }
             BinaryOperator::StringConcat => return self.named("concat", vec![left, right]),
             other => return Err(unsupported(format!("the operator {other} is not supported"))),
         };
@@ -136,6 +142,25 @@ impl Planner<'_> {
         }
         let other = other.map(|other| self.expr(other, scope)).transpose()?;
         semantics.case(branches, other)
+    }
+
+    /// `expr [NOT] LIKE ANY | ALL (patterns)`.
+    fn like_several(&self, expr: &ast::Expr, patterns: &ast::Expr, negated: bool, scope: &Scope<'_>) -> Result<Expr> {
+        let semantics = Semantics::new(&scope.schema, &self.zone);
+        let all = all_patterns(patterns);
+        let patterns: Vec<&ast::Expr> = match (patterns, &all) {
+            (_, Some(patterns)) => patterns.clone(),
+            (ast::Expr::Tuple(patterns), None) => patterns.iter().collect(),
+            (ast::Expr::Nested(pattern), None) => vec![pattern.as_ref()],
+            (pattern, None) => vec![pattern],
+        };
+        let mut likes = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            let like = semantics.like(self.expr(expr, scope)?, self.expr(pattern, scope)?, None, false)?;
+            likes.push(negate_if(negated, like));
+        }
+        let joined = likes.into_iter().reduce(if all.is_some() { Expr::and } else { Expr::or });
+        joined.ok_or_else(|| DataFusionError::Plan("LIKE ANY and LIKE ALL need patterns".to_string()))
     }
 
     /// `root.field`, `root[key]`, any number of them. A root that is a name may be a relation's.
@@ -197,6 +222,19 @@ impl Planner<'_> {
         Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() })
     }
 
+    /// `struct(a, b + 1 AS c)`.
+    fn struct_literal(&self, values: &[ast::Expr], scope: &Scope<'_>) -> Result<Expr> {
+        let mut arguments = Vec::new();
+        for (nth, value) in values.iter().enumerate() {
+            let (name, value) = match value {
+                ast::Expr::Named { expr, name } => (name.value.clone(), expr.as_ref()),
+                value => (super::names::of_field(value).unwrap_or_else(|| format!("col{}", nth + 1)), value),
+            };
+            arguments.extend([lit(name), self.expr(value, scope)?]);
+        }
+        self.named("named_struct", arguments)
+    }
+
     fn tuple(&self, items: &[ast::Expr], scope: &Scope<'_>) -> Result<Expr> {
         let mut arguments = Vec::new();
         for (nth, item) in items.iter().enumerate() {
@@ -210,6 +248,7 @@ impl Planner<'_> {
         use ast::Expr as E;
         let plan = |expr: &ast::Expr| self.expr(expr, scope);
         match expr {
+            E::Struct { values, .. } => self.struct_literal(values, scope),
             E::Substring { expr, substring_from, substring_for, .. } => {
                 let mut arguments = vec![plan(expr)?];
                 arguments.push(substring_from.as_deref().map_or_else(|| Ok(lit(1_i32)), plan)?);
@@ -222,17 +261,15 @@ impl Planner<'_> {
                     Some(ast::TrimWhereField::Trailing) => "rtrim",
                     Some(ast::TrimWhereField::Both) | None => "trim",
                 };
+                // As functions they take the characters first; with a comma the order is the one written.
                 let mut arguments = vec![plan(expr)?];
-                let characters =
-                    trim_what.as_deref().or_else(|| trim_characters.as_ref().and_then(|characters| characters.first()));
-                if let Some(characters) = characters {
-                    // `trim(BOTH x FROM s)`; the functions take the text first where there is one argument only.
-                    arguments = vec![plan(characters)?, plan(expr)?];
+                if let Some(characters) = trim_what {
+                    arguments.insert(0, plan(characters)?);
                 }
-                if arguments.len() == 2 && trim_characters.is_some() {
-                    arguments.reverse();
+                for argument in trim_characters.iter().flatten() {
+                    arguments.push(plan(argument)?);
                 }
-                self.named(name, reorder_trim(name, arguments))
+                self.named(name, arguments)
             }
             E::Position { expr, r#in } => self.named("locate", vec![plan(expr)?, plan(r#in)?]),
             E::Extract { field, expr, .. } => self.named("date_part", vec![lit(field.to_string()), plan(expr)?]),
@@ -262,12 +299,13 @@ impl Planner<'_> {
     }
 }
 
-/// Spark's `trim` functions with characters are `trim(BOTH characters FROM text)`; as functions they are `btrim(text, characters)`,
-/// `ltrim(characters, text)` and `rtrim(characters, text)`.
-fn reorder_trim(name: &str, arguments: Vec<Expr>) -> Vec<Expr> {
-    match name {
-        "trim" if arguments.len() == 2 => arguments.into_iter().rev().collect(),
-        _ => arguments,
+/// The patterns of `LIKE ALL (…)`, which sqlparser reads as a function.
+pub(super) fn all_patterns(pattern: &ast::Expr) -> Option<Vec<&ast::Expr>> {
+    match pattern {
+        ast::Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("all") => {
+            super::call::arguments(function).ok()
+        }
+        _ => None,
     }
 }
 
@@ -284,10 +322,7 @@ fn escape(value: Option<&ast::ValueWithSpan>) -> Result<Option<char>> {
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(escape), None) => Ok(Some(escape)),
-        _ => Err(error_at(
-            value.span,
-            "[INVALID_ESCAPE_CHAR] the escape character of LIKE must be one character in quotes",
-        )),
+        _ => Err(error_at(value.span, "[INVALID_ESC] the escape character of LIKE must be one character in quotes")),
     }
 }
 

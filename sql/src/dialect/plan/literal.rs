@@ -39,9 +39,10 @@ pub(super) fn negative_number(expr: &ast::Expr) -> Option<&str> {
 /// `1`, `1L`, `1.5`, `1e3`, `1.5BD`, with or without a sign.
 pub(super) fn number(text: &str) -> Result<ScalarValue> {
     let invalid = || {
-        DataFusionError::Plan(format!(
-            "[INVALID_NUMERIC_LITERAL_RANGE] the number {text} is out of the range of its type"
-        ))
+        let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+        let condition =
+            if is_decimal { "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION" } else { "INVALID_NUMERIC_LITERAL_RANGE" };
+        DataFusionError::Plan(format!("[{condition}] the number {text} is out of the range of its type"))
     };
     let upper = text.to_ascii_uppercase();
     let parsed = if let Some(digits) = upper.strip_suffix("BD") {
@@ -146,7 +147,7 @@ fn typed_value(name: &str, text: &str, zone: &str) -> Result<ScalarValue> {
     };
     let value = match name {
         "DATE" => parse_date(text).map(|days| ScalarValue::Date32(Some(days))),
-        "TIMESTAMP_NTZ" => parse_timestamp_ntz(text, false).map(|us| ScalarValue::TimestampMicrosecond(Some(us), None)),
+        "TIMESTAMP_NTZ" => parse_timestamp_ntz(text, true).map(|us| ScalarValue::TimestampMicrosecond(Some(us), None)),
         _ => parse_timestamp(text, session_zone, now_days)
             .map(|us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()))),
     };
@@ -155,6 +156,16 @@ fn typed_value(name: &str, text: &str, zone: &str) -> Result<ScalarValue> {
             "[INVALID_TYPED_LITERAL] The value of the typed literal \"{name}\" is invalid: '{text}'."
         ))
     })
+}
+
+/// A typed literal as Spark prints it: `DATE '2024-01-05'`, whatever form was written.
+pub(super) fn typed_sql(name: &str, text: &str) -> String {
+    let name = if name == "TIMESTAMP_LTZ" { "TIMESTAMP" } else { name };
+    let text = match typed_value(name, text, "UTC") {
+        Ok(value) => crate::expressions::literal_sql(&value),
+        Err(_) => text.to_string(),
+    };
+    format!("{name} '{text}'")
 }
 
 /// A null of a type.

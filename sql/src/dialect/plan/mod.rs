@@ -15,6 +15,7 @@ mod query;
 mod relation;
 mod scope;
 mod select;
+mod shown;
 mod time_window;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ use sqlparser::ast;
 use sqlparser::tokenizer::Span;
 
 use super::parser::parse_expression;
+use super::relations;
 use super::statement::SqlQuery;
 use scope::Scope;
 
@@ -90,7 +92,7 @@ pub fn plan_expression(state: &SessionState, schema: &DFSchema, text: &str) -> R
     let planner = Planner::new(state, None, HashMap::new());
     let scope = Scope::of_schema(schema);
     let (expr, name) = match parse_expression(text)? {
-        ast::SelectItem::UnnamedExpr(expr) => (planner.expr(&expr, &scope)?, names::of_item(&expr)),
+        ast::SelectItem::UnnamedExpr(expr) => (planner.expr(&expr, &scope)?, planner.name_of(&expr, &scope)),
         ast::SelectItem::ExprWithAlias { expr, alias } => (planner.expr(&expr, &scope)?, alias.value),
         other => return Err(DataFusionError::Plan(format!("'{other}' is not one expression"))),
     };
@@ -200,3 +202,6 @@ fn error_at(span: Span, message: impl std::fmt::Display) -> DataFusionError {
 fn unsupported(what: impl std::fmt::Display) -> DataFusionError {
     DataFusionError::NotImplemented(what.to_string())
 }
+
+#[cfg(test)]
+mod tests;

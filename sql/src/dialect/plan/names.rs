@@ -1,11 +1,12 @@
 //! The names that Spark gives to unnamed columns: the expression, printed its way.
 
+use arrow::datatypes::DataType;
 use sqlparser::ast::{
     self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Subscript, UnaryOperator,
     Value,
 };
 
-use super::expr::type_text;
+use super::expr::{all_patterns, type_text};
 use super::literal;
 use crate::expressions::{parse_type, sql_type_name};
 
@@ -15,7 +16,7 @@ pub(super) fn of_item(expr: &Expr) -> String {
         Expr::Cast { expr: inner, .. } => of_field(inner).unwrap_or_else(|| of(expr)),
         Expr::Nested(inner) => of_item(inner),
         Expr::Function(function) => match cast_function(function) {
-            Some(inner) => of_field(inner).unwrap_or_else(|| of(expr)),
+            Some(inner) => of_item(inner),
             None => of(expr),
         },
         _ => of_field(expr).unwrap_or_else(|| of(expr)),
@@ -47,7 +48,7 @@ pub(super) fn of(expr: &Expr) -> String {
         return interval.to_sql();
     }
     if let Some((name, text)) = literal::typed(expr) {
-        return typed_literal(&name, &text);
+        return literal::typed_sql(&name, &text);
     }
     match expr {
         Expr::Identifier(ident) => ident.value.clone(),
@@ -60,16 +61,19 @@ pub(super) fn of(expr: &Expr) -> String {
         Expr::IsNotNull(inner) => format!("({} IS NOT NULL)", of(inner)),
         Expr::IsUnknown(inner) => format!("({} IS NULL)", of(inner)),
         Expr::IsNotUnknown(inner) => format!("({} IS NOT NULL)", of(inner)),
-        Expr::IsTrue(inner) => format!("({} IS TRUE)", of(inner)),
-        Expr::IsNotTrue(inner) => format!("(NOT ({} IS TRUE))", of(inner)),
-        Expr::IsFalse(inner) => format!("({} IS FALSE)", of(inner)),
-        Expr::IsNotFalse(inner) => format!("(NOT ({} IS FALSE))", of(inner)),
+        Expr::IsTrue(inner) => format!("({} <=> true)", of(inner)),
+        Expr::IsNotTrue(inner) => format!("(NOT ({} <=> true))", of(inner)),
+        Expr::IsFalse(inner) => format!("({} <=> false)", of(inner)),
+        Expr::IsNotFalse(inner) => format!("(NOT ({} <=> false))", of(inner)),
         Expr::IsDistinctFrom(left, right) => format!("(NOT ({} <=> {}))", of(left), of(right)),
         Expr::IsNotDistinctFrom(left, right) => format!("({} <=> {})", of(left), of(right)),
         Expr::InList { expr, list, negated } => not_if(*negated, format!("({} IN ({}))", of(expr), all(list))),
         Expr::InSubquery { expr, negated, .. } => not_if(*negated, format!("({} IN (listquery()))", of(expr))),
         Expr::Between { expr, negated, low, high } => {
             not_if(*negated, format!("between({}, {}, {})", of(expr), of(low), of(high)))
+        }
+        Expr::Like { negated, any, expr, pattern, .. } if *any || all_patterns(pattern).is_some() => {
+            format!("{}like{}({})", if *negated { "not" } else { "" }, if *any { "any" } else { "all" }, of(expr))
         }
         Expr::Like { negated, expr, pattern, escape_char, .. } => {
             let escape = escape_char.as_ref().map(|escape| format!(" ESCAPE {escape}")).unwrap_or_default();
@@ -81,8 +85,12 @@ pub(super) fn of(expr: &Expr) -> String {
             case(operand.as_deref(), conditions, else_result.as_deref())
         }
         Expr::Cast { kind, expr, data_type, .. } => {
-            let name = parse_type(&type_text(data_type))
-                .map_or_else(|_| type_text(data_type), |data_type| sql_type_name(&data_type));
+            let parsed = parse_type(&type_text(data_type));
+            if parsed.as_ref().is_ok_and(DataType::is_nested) {
+                // Spark takes such a cast apart.
+                return of(expr);
+            }
+            let name = parsed.map_or_else(|_| type_text(data_type), |data_type| sql_type_name(&data_type));
             let cast = if matches!(kind, ast::CastKind::TryCast) { "TRY_CAST" } else { "CAST" };
             format!("{cast}({} AS {name})", of(expr))
         }
@@ -103,6 +111,8 @@ pub(super) fn of(expr: &Expr) -> String {
 
 fn special_form(expr: &Expr) -> String {
     match expr {
+        Expr::Struct { values, .. } => format!("struct({})", all(values)),
+        Expr::Named { expr, name } => format!("{} AS {}", of(expr), name.value),
         Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
             let from = substring_from.as_deref().map_or_else(|| "1".to_string(), of);
             let length = substring_for.as_deref().map_or_else(|| i32::MAX.to_string(), of);
@@ -156,12 +166,7 @@ fn rounded(name: &str, expr: &Expr, field: &ast::CeilFloorKind) -> String {
 }
 
 fn compound(idents: &[ast::Ident]) -> String {
-    // A qualifier is not printed; a struct's fields are. Which is which is not known here: two parts are a column with its
-    // relation more often than a field, and the select list names a lone path by its last part anyway.
-    match idents {
-        [] => String::new(),
-        [.., last] => last.value.clone(),
-    }
+    idents.iter().map(|ident| ident.value.as_str()).collect::<Vec<_>>().join(".")
 }
 
 fn all(exprs: &[Expr]) -> String {
@@ -178,18 +183,16 @@ fn of_value(value: &Value) -> String {
         Value::Number(text, _) => number(text),
         Value::Boolean(value) => value.to_string(),
         Value::Null => "NULL".to_string(),
-        Value::HexStringLiteral(digits) => format!("X'{}'", digits.to_uppercase()),
+        Value::HexStringLiteral(digits) => {
+            let zero = if digits.len() % 2 == 1 { "0" } else { "" };
+            format!("X'{zero}{}'", digits.to_uppercase())
+        }
         other => other.to_string(),
     }
 }
 
 fn number(text: &str) -> String {
     literal::number(text).map_or_else(|_| text.to_string(), |value| crate::expressions::literal_sql(&value))
-}
-
-fn typed_literal(name: &str, text: &str) -> String {
-    let name = if name == "TIMESTAMP_LTZ" { "TIMESTAMP" } else { name };
-    format!("{name} '{text}'")
 }
 
 fn unary(op: &UnaryOperator, expr: &Expr) -> String {
@@ -217,6 +220,7 @@ fn binary(left: &Expr, op: &BinaryOperator, right: &Expr) -> String {
         BinaryOperator::Plus | BinaryOperator::Minus if is_interval(right) && !is_interval(left) => {
             return format!("{a} {op} {b}");
         }
+        BinaryOperator::Multiply if is_interval(right) && !is_interval(left) => return format!("({b} * {a})"),
         BinaryOperator::Plus if is_interval(left) && !is_interval(right) => return format!("{b} + {a}"),
         other => other.to_string(),
     };
@@ -290,7 +294,8 @@ fn cast_function(function: &ast::Function) -> Option<&Expr> {
 }
 
 /// Functions that Spark prints in capitals, whatever was written.
-const CAPITALS: &[&str] = &["power", "pi", "e", "ceil", "floor", "acosh", "asinh", "atanh", "rint"];
+const CAPITALS: &[&str] =
+    &["power", "pi", "e", "ceil", "floor", "regexp_like", "rlike", "acosh", "asinh", "atanh", "rint"];
 
 /// Functions with a default that Spark prints: the name, how many arguments there are without it, and what is added.
 const DEFAULTS: &[(&str, usize, &str)] = &[
@@ -316,6 +321,9 @@ fn call(function: &ast::Function) -> String {
         FunctionArguments::List(list) => Some(list),
         _ => None,
     };
+    if let Some(inner) = cast_function(function) {
+        return of(inner);
+    }
     let mut arguments: Vec<String> = list.map(|list| list.args.iter().map(argument).collect()).unwrap_or_default();
     match (name.as_str(), &arguments[..]) {
         ("count", [star]) if star == "*" => arguments = vec!["1".to_string()],

@@ -99,6 +99,20 @@ impl<'a> Scope<'a> {
             .collect()
     }
 
+    /// How many of a name's parts name the relation and not the column or its fields.
+    pub(super) fn qualifier_length(&self, parts: &[Ident]) -> usize {
+        let names: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
+        let is_variable = self.variables.borrow().iter().any(|variable| same(&variable.name, &names[0]));
+        let fits = |qualified: &usize| {
+            let (qualifier, rest) = names.split_at(*qualified);
+            self.columns.iter().any(|column| ends_with(&column.qualifier, qualifier) && same(&column.name, &rest[0]))
+        };
+        match (0..parts.len()).rev().find(fits).filter(|_| !is_variable) {
+            Some(qualified) => qualified,
+            None => self.outer.map_or(0, |outer| outer.qualifier_length(parts)),
+        }
+    }
+
     fn find(&self, parts: &[Ident], semantics: &Semantics<'_>) -> Result<Option<Expr>> {
         let names: Vec<String> = parts.iter().map(|part| part.value.clone()).collect();
         let variables = self.variables.borrow();

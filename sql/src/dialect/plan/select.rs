@@ -10,7 +10,7 @@ use super::aggregate::{self, Output};
 use super::query::{at_ordinal, nth_column, ordinal};
 use super::relation::Relation;
 use super::scope::{Scope, ScopeColumn, same};
-use super::{Env, Planner, error_at, name_parts, names, unsupported};
+use super::{Env, Planner, error_at, name_parts, unsupported};
 use crate::dialect::relations::distinct_on;
 use crate::expressions::Semantics;
 
@@ -118,7 +118,7 @@ impl Planner<'_> {
                 continue;
             }
             let name = match &aliases[..] {
-                [] => names::of_item(expr),
+                [] => self.name_of(expr, scope),
                 [alias] => alias.clone(),
                 _ => {
                     return Err(DataFusionError::Plan(format!(

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, new_null_array};
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, lit};
 use millstream_formats::java_time::Zone;
 
@@ -148,6 +148,13 @@ fn cast_array(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> {
         (from, to) if is_time(from) || is_time(to) => times::cast(array, to, mode),
         (_, to) => numbers::cast(array, to, mode),
     }
+}
+
+/// A date or time literal's text, in UTC.
+pub(super) fn literal_text(value: &ScalarValue) -> String {
+    let mode = Mode { zone: Zone::UTC, is_try: true };
+    let text = value.to_array().and_then(|array| cast_array(&array, &DataType::Utf8, mode));
+    text.map_or_else(|_| value.to_string(), |text| text.as_string::<i32>().value(0).to_string())
 }
 
 fn is_time(data_type: &DataType) -> bool {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, make_array};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result};
 
@@ -12,20 +13,17 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayR
     match (array.data_type(), to) {
         (DataType::List(_), DataType::List(element)) => {
             let list = array.as_list::<i32>();
-            let values = cast_array(list.values(), element.data_type(), mode)?;
-            Ok(Arc::new(ListArray::try_new(
-                Arc::clone(element),
-                list.offsets().clone(),
-                values,
-                list.nulls().cloned(),
-            )?))
+            let (values, offsets) = used(list.values(), list.offsets());
+            let values = cast_array(&values, element.data_type(), mode)?;
+            Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, list.nulls().cloned())?))
         }
         (DataType::Map(..), DataType::Map(entries, sorted)) => {
             let map = array.as_map();
-            let structs = cast_array(&(Arc::new(map.entries().clone()) as ArrayRef), entries.data_type(), mode)?;
+            let (structs, offsets) = used(&(Arc::new(map.entries().clone()) as ArrayRef), map.offsets());
+            let structs = cast_array(&structs, entries.data_type(), mode)?;
             let result = MapArray::try_new(
                 Arc::clone(entries),
-                map.offsets().clone(),
+                offsets,
                 structs.as_struct().clone(),
                 map.nulls().cloned(),
                 *sorted,
@@ -34,9 +32,13 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayR
         }
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let structs = array.as_struct();
-            let columns =
-                structs.columns().iter().zip(fields).map(|(column, field)| cast_array(column, field.data_type(), mode));
-            let columns = columns.collect::<Result<Vec<_>>>()?;
+            let mut columns = Vec::with_capacity(fields.len());
+            for (column, field) in structs.columns().iter().zip(fields) {
+                // What stands below a null struct must not fail.
+                let nulls = NullBuffer::union(structs.nulls(), column.nulls());
+                let column = make_array(column.to_data().into_builder().nulls(nulls).build()?);
+                columns.push(cast_array(&column, field.data_type(), mode)?);
+            }
             Ok(Arc::new(StructArray::try_new_with_length(
                 fields.clone(),
                 columns,
@@ -46,4 +48,15 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayR
         }
         (from, to) => Err(DataFusionError::Internal(format!("no cast from {from} to {to}"))),
     }
+}
+
+/// The values that the offsets reach, and the offsets into these: a slice of an array keeps the values of all of it.
+fn used(values: &ArrayRef, offsets: &OffsetBuffer<i32>) -> (ArrayRef, OffsetBuffer<i32>) {
+    let (first, last) = (offsets.first().copied().unwrap_or(0), offsets.last().copied().unwrap_or(0));
+    let place = |offset: i32| usize::try_from(offset).unwrap_or(0);
+    if first == 0 && place(last) == values.len() {
+        return (Arc::clone(values), offsets.clone());
+    }
+    let moved: Vec<i32> = offsets.iter().map(|offset| offset - first).collect();
+    (values.slice(place(first), place(last - first)), OffsetBuffer::new(moved.into()))
 }

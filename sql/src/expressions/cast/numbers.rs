@@ -105,7 +105,7 @@ where
 pub(super) fn whole(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked; Java's cast saturates as Rust's does")]
-    (value >= -LIMIT && value <= LIMIT).then_some(value as i64)
+    (-LIMIT..=LIMIT).contains(&value).then_some(value as i64)
 }
 
 fn of_decimal_to_float(array: &ArrayRef, scale: i8, to: &DataType) -> Result<ArrayRef> {
@@ -131,15 +131,15 @@ fn to_decimal(array: &ArrayRef, precision: u8, scale: i8, mode: Mode) -> Result<
             |value| decimal_out_of_range(decimal_text(value, *from_scale), precision, scale),
         )?,
         DataType::Float32 => converted::<Float32Type, Decimal128Type>(
-            array.as_primitive(),
+            &finite::<Float32Type>(array.as_primitive(), f32::is_finite),
             mode,
-            |value| of_float(f64::from(value), &float_text(f64::from(value), &from), precision, scale),
+            |value| of_float(f64::from(value), precision, scale),
             |value| decimal_out_of_range(value, precision, scale),
         )?,
         DataType::Float64 => converted::<Float64Type, Decimal128Type>(
-            array.as_primitive(),
+            &finite::<Float64Type>(array.as_primitive(), f64::is_finite),
             mode,
-            |value| of_float(value, &float_text(value, &from), precision, scale),
+            |value| of_float(value, precision, scale),
             |value| decimal_out_of_range(value, precision, scale),
         )?,
         _ => {
@@ -156,12 +156,17 @@ fn to_decimal(array: &ArrayRef, precision: u8, scale: i8, mode: Mode) -> Result<
 }
 
 /// Through the digits that the double prints, as in Spark.
-fn of_float(value: f64, text: &str, precision: u8, scale: i8) -> Option<i128> {
-    if value.is_finite() {
-        parse_decimal(text).and_then(|(unscaled, from)| fit(unscaled, from, precision, scale))
-    } else {
-        None
-    }
+fn of_float(value: f64, precision: u8, scale: i8) -> Option<i128> {
+    let (unscaled, from) = parse_decimal(&float_text(value, &DataType::Float64))?;
+    fit(unscaled, from, precision, scale)
+}
+
+/// Without NaN and the infinities: as a decimal they are null.
+fn finite<T: ArrowPrimitiveType>(
+    array: &PrimitiveArray<T>,
+    is_finite: impl Fn(T::Native) -> bool,
+) -> PrimitiveArray<T> {
+    array.unary_opt(|value| is_finite(value).then_some(value))
 }
 
 /// A decimal text's digits and its scale, which may be negative or large; `None` where it is no number.

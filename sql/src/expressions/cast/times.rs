@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64T
 use datafusion::common::{DataFusionError, Result};
 use millstream_formats::java_time::Zone;
 
-use super::super::error::{cast_overflow, runtime};
+use super::super::error::{cast_overflow, invalid_input, runtime};
 use super::super::types::is_timestamp;
 use super::numbers::{self, converted, float_text};
 use super::{Mode, cast_array};
@@ -74,7 +74,10 @@ fn of_seconds(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> {
                 wide.as_primitive(),
                 mode,
                 |seconds| seconds.is_finite().then_some(seconds * 1e6).and_then(numbers::whole),
-                |seconds| cast_overflow(float_text(seconds, &from), &from, to),
+                |seconds| {
+                    let error = if seconds.is_finite() { cast_overflow } else { invalid_input };
+                    error(float_text(seconds, &from), &from, to)
+                },
             )?
         }
         DataType::Decimal128(_, scale) => {
