@@ -34,7 +34,10 @@ impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Some mistakes have a condition of their own.
         let condition = if self.message.starts_with('[') { "" } else { "[PARSE_SYNTAX_ERROR] " };
-        write!(f, "{condition}line {}, column {}: {}", self.line, self.column, self.message)
+        match self.line {
+            0 => write!(f, "{condition}{}", self.message),
+            line => write!(f, "{condition}line {line}, column {}: {}", self.column, self.message),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use millstream_formats::java_time::Zone;
 use operator::Operator;
 pub use rule::SparkOperators;
 pub use semantics::{Op, Semantics};
-pub(crate) use types::{MAX_PRECISION, literal_sql, parse_type, sql_type_name};
+pub(crate) use types::{MAX_PRECISION, common_type, literal_sql, parse_type, sql_type_name};
 
 /// Every operator of ours, one a line.
 const OPERATORS: &[Operator] = &[

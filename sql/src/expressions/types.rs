@@ -116,7 +116,7 @@ fn wider_decimal((p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
 }
 
 /// The type that both are brought to, if there is one.
-pub(super) fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
+pub(crate) fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType as T;
     if left == right {
         return Some(left.clone());

@@ -51,7 +51,9 @@ pub(super) fn aggregate(
     let aggregates = find(output.exprs(), |expr| matches!(expr, Expr::AggregateFunction(_)));
     if !is_grouped && aggregates.is_empty() {
         return match output.having {
-            Some(_) => Err(DataFusionError::Plan("HAVING needs GROUP BY or an aggregate function".to_string())),
+            Some(_) => Err(DataFusionError::Plan(
+                "[MISSING_GROUP_BY] HAVING needs GROUP BY or an aggregate function".to_string(),
+            )),
             None => Ok((plan, output)),
         };
     }

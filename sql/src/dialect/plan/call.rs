@@ -9,9 +9,10 @@ use datafusion::logical_expr::expr::{
 };
 use datafusion::logical_expr::type_coercion::functions::value_fields_with_higher_order_udf;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, HigherOrderUDF, LambdaParametersProgress, SortExpr, ValueOrLambda, WindowFrame,
+    Cast, Expr, ExprSchemable, HigherOrderUDF, LambdaParametersProgress, SortExpr, ValueOrLambda, WindowFrame,
     WindowFunctionDefinition, lit,
 };
+use millstream_formats::types::array_of;
 use sqlparser::ast::{
     self, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, WindowType,
 };
@@ -64,8 +65,8 @@ impl Planner<'_> {
         if let Some(window) = &function.over {
             return self.over(function, &name, window, scope);
         }
-        if let Some(higher_order) = self.state.higher_order_functions().get(&name) {
-            return self.higher_order(higher_order, function, scope);
+        if let Some(higher_order) = self.with_lambda(&name, function, scope)? {
+            return Ok(higher_order);
         }
         if self.state.aggregate_functions().contains_key(&name) {
             return self.aggregate(function, &name, scope);
@@ -247,11 +248,40 @@ impl Planner<'_> {
         let expr = Expr::WindowFunction(Box::new(call));
         match expr.get_type(scope.schema.as_ref())? {
             // Ranks and row numbers are INT in Spark.
-            DataType::UInt64 | DataType::UInt32 => {
-                Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), DataType::Int32)))
-            }
+            DataType::UInt64 | DataType::UInt32 => Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Int32))),
             _ => Ok(expr),
         }
+    }
+
+    /// A call of a function that takes a lambda, if it is one.
+    fn with_lambda(&self, name: &str, function: &Function, scope: &Scope<'_>) -> Result<Option<Expr>> {
+        // Spark's name and DataFusion's.
+        const NAMES: &[(&str, &str)] = &[
+            ("transform", "array_transform"),
+            ("filter", "array_filter"),
+            ("exists", "array_any_match"),
+            ("forall", "array_any_match"),
+        ];
+        let theirs = NAMES.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| *theirs);
+        let Some(higher_order) = self.state.higher_order_functions().get(theirs) else { return Ok(None) };
+        if name == "forall" {
+            // All are, if none is not.
+            let mut negated = function.clone();
+            if let FunctionArguments::List(list) = &mut negated.args
+                && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Lambda(lambda)))) =
+                    list.args.get_mut(1)
+            {
+                let body = ast::Expr::Nested(lambda.body.clone());
+                lambda.body = Box::new(ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(body) });
+            }
+            return Ok(Some(Expr::Not(Box::new(self.higher_order(higher_order, &negated, scope)?))));
+        }
+        let call = self.higher_order(higher_order, function, scope)?;
+        // An array's elements are called alike everywhere.
+        Ok(Some(match call.get_type(scope.schema.as_ref())? {
+            DataType::List(element) => Expr::Cast(Cast::new(Box::new(call), array_of(element.data_type().clone()))),
+            _ => call,
+        }))
     }
 
     /// A function whose lambdas see what the function gives them.
@@ -379,7 +409,7 @@ pub(super) fn signed(expr: Expr, schema: &datafusion::common::DFSchema) -> Resul
         DataType::UInt32 | DataType::UInt64 => DataType::Int64,
         _ => return Ok(expr),
     };
-    Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), signed)))
+    Ok(Expr::Cast(Cast::new(Box::new(expr), signed)))
 }
 
 fn wrong_count(function: &Function, name: &str, expected: &str, found: usize) -> DataFusionError {

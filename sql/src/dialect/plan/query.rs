@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::{Column, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col};
 use sqlparser::ast::{self, LimitClause, OrderByKind, SetExpr, SetOperator, SetQuantifier};
 
 use super::scope::Scope;
 use super::{Env, Planner, unsupported};
-use crate::expressions::Semantics;
+use crate::expressions::{Semantics, sql_type_name};
 
 impl Planner<'_> {
     pub(super) fn query(&self, query: &ast::Query, env: &Env<'_>) -> Result<LogicalPlan> {
@@ -95,7 +96,8 @@ impl Planner<'_> {
             let ((left_qualifier, left_field), (right_qualifier, right_field)) =
                 (left.schema().qualified_field(nth), right.schema().qualified_field(nth));
             let types = [left_field.data_type().clone(), right_field.data_type().clone()];
-            let common = left_semantics.common_type(&types, op)?;
+            let common =
+                crate::expressions::common_type(&types[0], &types[1]).ok_or_else(|| incompatible(op, nth, &types))?;
             let left_column = Expr::Column(Column::new(left_qualifier.cloned(), left_field.name()));
             let right_column = Expr::Column(Column::new(right_qualifier.cloned(), right_field.name()));
             sides.0.push(left_semantics.cast(left_column, &common, false)?.alias(left_field.name()));
@@ -198,6 +200,16 @@ impl Planner<'_> {
             ))
         })
     }
+}
+
+fn incompatible(op: &str, nth: usize, [ours, theirs]: &[DataType; 2]) -> DataFusionError {
+    DataFusionError::Plan(format!(
+        "[INCOMPATIBLE_COLUMN_TYPE] {op} can only be performed on tables with compatible column types. Column {} of the second table is of \
+         \"{}\" type which is not compatible with \"{}\" at the same column of the first table.",
+        nth + 1,
+        sql_type_name(theirs),
+        sql_type_name(ours)
+    ))
 }
 
 /// The same rows under other names.

@@ -64,6 +64,10 @@ impl Planner<'_> {
     ) -> Result<LogicalPlan> {
         let Some(condition) = condition else { return Ok(plan) };
         let condition = self.expr(condition, scope)?;
+        if aggregate::has_aggregate(&condition) {
+            let message = "[INVALID_WHERE_CONDITION] the WHERE clause contains an aggregate function: put the condition into HAVING";
+            return Err(DataFusionError::Plan(message.to_string()));
+        }
         let condition = Semantics::new(&scope.schema, &self.zone).condition(condition, clause)?;
         LogicalPlanBuilder::from(plan).filter(condition)?.build()
     }
@@ -328,6 +332,7 @@ fn named(items: &[Item]) -> Vec<Expr> {
         .collect()
 }
 
+/// `DISTRIBUTE BY` says how rows are spread, which changes no answer: it is left out.
 fn refuse_foreign_clauses(select: &Select) -> Result<()> {
     let foreign = [
         ("TOP", select.top.is_some()),
@@ -335,7 +340,6 @@ fn refuse_foreign_clauses(select: &Select) -> Result<()> {
         ("PREWHERE", select.prewhere.is_some()),
         ("CONNECT BY", !select.connect_by.is_empty()),
         ("CLUSTER BY", !select.cluster_by.is_empty()),
-        ("DISTRIBUTE BY", !select.distribute_by.is_empty()),
         ("SORT BY", !select.sort_by.is_empty()),
         ("QUALIFY", select.qualify.is_some()),
         ("WINDOW", !select.named_window.is_empty()),

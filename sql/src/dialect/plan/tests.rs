@@ -272,3 +272,118 @@ async fn an_expression_can_be_planned_alone() -> Result<()> {
     }
     Ok(())
 }
+
+/// A streaming query that was recorded from Spark.
+#[derive(serde::Deserialize)]
+struct Scenario {
+    name: String,
+    sql: String,
+    streams: std::collections::BTreeMap<String, Table>,
+    #[serde(rename = "static", default)]
+    tables: std::collections::BTreeMap<String, Table>,
+    #[serde(default)]
+    views: serde_json::Value,
+    #[serde(default)]
+    schema: Option<String>,
+    #[serde(default)]
+    condition: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Table {
+    schema: String,
+}
+
+/// Queries that differ on purpose.
+const KNOWN: &[(&str, &str)] = &[
+    ("sample_subquery_rows", "there is no TABLESAMPLE"),
+    ("unknown_table", "this test's catalog says it in other words"),
+    ("syntax", "a WHERE at the end is a missing condition, not an alias"),
+    ("input_file", "rows do not know their file"),
+];
+
+/// What Spark refuses for other reasons than the query's text and types: it is the engine that refuses it, or its first batch.
+const NOT_OURS: &[&str] = &[
+    "_LEGACY_ERROR_TEMP",
+    "STREAMING_OUTPUT_MODE",
+    "STREAM_FAILED",
+    "NON_TIME_WINDOW",
+    "WRITE_STREAM",
+    "INVALID_SUBQUERY",
+    "EVENT_TIME_IS",
+];
+
+#[tokio::test]
+async fn recorded_streaming_queries_have_sparks_columns() -> Result<()> {
+    let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/spark/scenarios");
+    let mut wrong = Vec::new();
+    for line in ["stateless.jsonl", "refused.jsonl"].iter().flat_map(|file| {
+        std::fs::read_to_string(folder.join(file)).unwrap_or_default().lines().map(str::to_string).collect::<Vec<_>>()
+    }) {
+        let scenario: Scenario =
+            serde_json::from_str(&line).map_err(|error| DataFusionError::External(error.into()))?;
+        if KNOWN.iter().any(|(name, _)| *name == scenario.name) {
+            continue;
+        }
+        let planned = plan_scenario(&scenario).await;
+        let problem = match (&planned, &scenario.schema, &scenario.condition) {
+            (Ok(schema), Some(expected), _) => {
+                (schema != expected).then(|| format!("columns {expected}, ours {schema}"))
+            }
+            (Ok(_), None, Some(condition)) if !NOT_OURS.iter().any(|other| condition.starts_with(other)) => {
+                Some(format!("{condition}, ours answers"))
+            }
+            (Err(error), None, Some(condition)) => {
+                let is_ours = !NOT_OURS.iter().any(|other| condition.starts_with(other));
+                let found = error.to_string();
+                (is_ours && !found.contains(condition.split('.').next().unwrap_or("")))
+                    .then(|| format!("{condition}, ours {found}"))
+            }
+            (Err(error), Some(_), _) => Some(error.to_string()),
+            _ => None,
+        };
+        wrong.extend(problem.map(|problem| format!("{}: {}: {problem}", scenario.name, scenario.sql)));
+    }
+    assert!(wrong.is_empty(), "{} queries differ:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
+
+/// The query's columns as Spark prints a schema.
+async fn plan_scenario(scenario: &Scenario) -> Result<String> {
+    let context = context()?;
+    for (name, table) in scenario.streams.iter().chain(&scenario.tables) {
+        let schema = millstream_formats::ddl::parse_schema(&table.schema)
+            .map_err(|error| DataFusionError::Plan(error.to_string()))?;
+        let _ = context.deregister_table(name.to_lowercase())?;
+        context.register_table(name.to_lowercase(), Arc::new(MemTable::try_new(schema, vec![vec![]])?))?;
+    }
+    let streams = Streams { context: &context, asked: Mutex::default() };
+    for view in views(&scenario.views) {
+        let Statement::CreateView(view) = parse_script(&view)?.remove(0).statement else {
+            return Err(DataFusionError::Plan("not a view".to_string()));
+        };
+        let mut plan = plan_query(&context.state(), &streams, &view.query).await?;
+        if !view.columns.is_empty() {
+            plan = super::query::rename_columns(plan, &view.columns)?;
+        }
+        let table = datafusion::datasource::ViewTable::new(plan, None);
+        context.register_table(view.name.to_string().to_lowercase(), Arc::new(table))?;
+    }
+    let Statement::Query(query) = parse_script(&scenario.sql)?.remove(0).statement else {
+        return Err(DataFusionError::Plan("not a query".to_string()));
+    };
+    let plan = plan_query(&context.state(), &streams, &query).await?;
+    Ok(millstream_formats::ddl::type_name(&DataType::Struct(plan.schema().fields().clone())))
+}
+
+/// The statements that make the views.
+fn views(recorded: &serde_json::Value) -> Vec<String> {
+    match recorded {
+        serde_json::Value::Array(views) => views.iter().filter_map(|view| view.as_str().map(str::to_string)).collect(),
+        serde_json::Value::Object(views) => views
+            .iter()
+            .map(|(name, sql)| format!("CREATE TEMPORARY VIEW {name} AS {}", sql.as_str().unwrap_or_default()))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
