@@ -272,7 +272,7 @@ impl Planner<'_> {
                     list.args.get_mut(1)
             {
                 let body = ast::Expr::Nested(lambda.body.clone());
-                lambda.body = Box::new(ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(body) });
+                *lambda.body = ast::Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(body) };
             }
             return Ok(Some(Expr::Not(Box::new(self.higher_order(higher_order, &negated, scope)?))));
         }
