@@ -256,20 +256,22 @@ impl Planner<'_> {
                 self.named("substring", arguments)
             }
             E::Trim { expr, trim_where, trim_what, trim_characters } => {
-                let name = match trim_where {
-                    Some(ast::TrimWhereField::Leading) => "ltrim",
-                    Some(ast::TrimWhereField::Trailing) => "rtrim",
-                    Some(ast::TrimWhereField::Both) | None => "trim",
+                // `trim(x, s)` is `trim(BOTH x FROM s)`.
+                let (what, text) = match (trim_what, trim_characters.as_deref()) {
+                    (Some(what), _) => (Some(plan(what)?), plan(expr)?),
+                    (None, Some([text, ..])) => (Some(plan(expr)?), plan(text)?),
+                    (None, _) => (None, plan(expr)?),
                 };
-                // As functions they take the characters first; with a comma the order is the one written.
-                let mut arguments = vec![plan(expr)?];
-                if let Some(characters) = trim_what {
-                    arguments.insert(0, plan(characters)?);
+                match (trim_where, what) {
+                    (Some(ast::TrimWhereField::Leading), what) => {
+                        self.named("ltrim", what.into_iter().chain([text]).collect())
+                    }
+                    (Some(ast::TrimWhereField::Trailing), what) => {
+                        self.named("rtrim", what.into_iter().chain([text]).collect())
+                    }
+                    (_, Some(what)) => self.named("btrim", vec![text, what]),
+                    (_, None) => self.named("trim", vec![text]),
                 }
-                for argument in trim_characters.iter().flatten() {
-                    arguments.push(plan(argument)?);
-                }
-                self.named(name, arguments)
             }
             E::Position { expr, r#in } => self.named("locate", vec![plan(expr)?, plan(r#in)?]),
             E::Extract { field, expr, .. } => self.named("date_part", vec![lit(field.to_string()), plan(expr)?]),

@@ -326,6 +326,8 @@ fn call(function: &ast::Function) -> String {
     }
     let mut arguments: Vec<String> = list.map(|list| list.args.iter().map(argument).collect()).unwrap_or_default();
     match (name.as_str(), &arguments[..]) {
+        ("ltrim", [what, text]) => return format!("TRIM(LEADING {what} FROM {text})"),
+        ("rtrim", [what, text]) => return format!("TRIM(TRAILING {what} FROM {text})"),
         ("count", [star]) if star == "*" => arguments = vec!["1".to_string()],
         ("count", []) => arguments = vec!["1".to_string()],
         ("if", [condition, then, other]) => return format!("(IF({condition}, {then}, {other}))"),
