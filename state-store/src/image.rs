@@ -165,8 +165,7 @@ impl Image {
             Content::Resident(table) => {
                 overlay.for_each_change(|change| match change {
                     Change::Insert { hash, key, value } => {
-                        let slot = table.insert(hash, key, value.len());
-                        table.set_value(slot, value);
+                        table.insert_row(hash, key, value);
                     }
                     Change::Replace { base_slot, value } => table.set_value(base_slot, value),
                     Change::Remove { hash, base_slot, .. } => table.remove(hash, base_slot),
@@ -255,8 +254,7 @@ pub(crate) fn load_table(layers: &[Layer], layout: RowLayout, rows: usize) -> Re
                 match cursor.value() {
                     // Keys of the oldest layer are distinct.
                     Some(value) if age == 0 => {
-                        let slot = table.insert(hash, key, value.len());
-                        table.set_value(slot, value);
+                        table.insert_row(hash, key, value);
                     }
                     Some(value) => {
                         let (slot, _) = table.find_or_insert(hash, key, value.len());

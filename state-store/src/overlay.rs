@@ -84,14 +84,18 @@ impl Overlay {
     /// Puts the value of each row. Returns by how much the number of rows grows by what is known now.
     pub(crate) fn put(&mut self, keys: &Keys, values: &PackedRows, new: &mut Vec<(u32, u32)>) -> i64 {
         let mut rows = 0;
-        for row in 0..keys.len() {
-            let value = values.row(row);
-            let (slot, is_new) = self.table.find_or_insert(keys.hashes()[row], keys.key(row), value.len());
-            self.table.set_value(slot, value);
-            if is_new {
+        self.table.reserve(self.table.len() + keys.len());
+        // Also for keys that are new this pays: the index entries are in the CPU's cache when they are added.
+        let known = self.table.find(keys);
+        for (row, slot) in known.into_iter().enumerate() {
+            let (hash, key, value) = (keys.hashes()[row], keys.key(row), values.row(row));
+            // An earlier row of this batch may have had the same key.
+            let slot = if slot == NONE { self.table.find_one(hash, key) } else { slot };
+            if slot == NONE {
+                new.push((row as u32, self.table.insert_row(hash, key, value)));
                 self.push(false);
-                new.push((row as u32, slot));
             } else {
+                self.table.set_value(slot, value);
                 rows += self.set_removed(slot, false);
             }
         }

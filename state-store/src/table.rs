@@ -134,6 +134,16 @@ impl Table {
         slot
     }
 
+    /// Adds a row whose key is known to be new, with its value.
+    pub(crate) fn insert_row(&mut self, hash: u64, key: &[u8], value: &[u8]) -> u32 {
+        let slot = self.rows.add_row(key, value);
+        self.index.insert(tag(hash), slot);
+        if let Some(order) = self.order_mut() {
+            order.added(slot);
+        }
+        slot
+    }
+
     /// Replaces a row's value.
     pub(crate) fn set_value(&mut self, slot: u32, value: &[u8]) {
         self.rows.set_value(slot, value);

@@ -115,8 +115,11 @@ impl ValueCodec {
         };
         let mut packed = PackedRows { bytes: vec![0; bytes], ends };
         let mut tail_bytes = vec![0_u32; if self.is_fixed() { 0 } else { rows }];
+        packed.set_all_valid(columns);
         for (index, (column, array)) in self.columns.iter().zip(columns).enumerate() {
-            packed.set_validity(index, array);
+            if array.null_count() > 0 {
+                packed.clear_validity(index, array);
+            }
             match (&column.kind, tails[index]) {
                 (Kind::Boolean, _) => packed.set_booleans(column.offset, array.as_boolean()),
                 (Kind::Fixed { width }, _) => packed.set_fixed(column.offset, *width, array),
@@ -301,13 +304,32 @@ impl PackedRows {
         }
     }
 
-    fn set_validity(&mut self, column: usize, array: &ArrayRef) {
-        let (byte, bit) = (column / 8, 1 << (column % 8));
-        for row in 0..array.len() {
-            if array.is_valid(row) {
-                let start = self.start(row);
-                self.bytes[start + byte] |= bit;
+    /// Sets the bits of all columns in each row.
+    fn set_all_valid(&mut self, columns: &[ArrayRef]) {
+        let mut bits = vec![u8::MAX; columns.len().div_ceil(8)];
+        if let (Some(last), used @ 1..) = (bits.last_mut(), columns.len() % 8) {
+            *last = (1 << used) - 1;
+        }
+        match &self.ends {
+            Ends::Every(stride) if *stride > 0 => {
+                self.bytes.chunks_exact_mut(*stride).for_each(|row| row[..bits.len()].copy_from_slice(&bits));
             }
+            Ends::Every(_) => {}
+            Ends::At(ends) => {
+                for row in 0..ends.len() {
+                    let start = if row == 0 { 0 } else { ends[row - 1] };
+                    self.bytes[start..start + bits.len()].copy_from_slice(&bits);
+                }
+            }
+        }
+    }
+
+    /// Clears the bit of a column where it is null.
+    fn clear_validity(&mut self, column: usize, array: &ArrayRef) {
+        let (byte, bit) = (column / 8, 1 << (column % 8));
+        for row in (0..array.len()).filter(|row| array.is_null(*row)) {
+            let start = self.start(row);
+            self.bytes[start + byte] &= !bit;
         }
     }
 

@@ -84,6 +84,18 @@ impl Rows {
         }
     }
 
+    /// A new row.
+    pub(super) fn add_row(&mut self, key: &[u8], value: &[u8]) -> u32 {
+        match self {
+            Self::Fixed(rows) if rows.free.is_empty() => rows.push(key, value),
+            _ => {
+                let slot = self.add(key, value.len());
+                self.set_value(slot, value);
+                slot
+            }
+        }
+    }
+
     pub(super) fn set_value(&mut self, slot: u32, value: &[u8]) {
         match self {
             Self::Fixed(rows) => {
@@ -143,21 +155,39 @@ impl FixedRows {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
-                let slot = self.used;
-                if slot >> CHUNK_SHIFT == self.chunks.len() {
-                    // The first chunk of a small store grows with it; later ones are made whole.
-                    let rows = if slot == 0 { 16 } else { CHUNK_ROWS };
-                    self.chunks.push(Vec::with_capacity(rows * self.stride));
-                }
-                let chunk = &mut self.chunks[slot >> CHUNK_SHIFT];
-                chunk.resize(chunk.len() + self.stride, 0);
-                self.used += 1;
-                u32::try_from(slot).expect("a state partition has fewer than 2^32 rows in memory")
+                let value_bytes = self.stride - self.key_bytes;
+                let (slot, chunk) = self.next();
+                chunk.extend_from_slice(key);
+                chunk.resize(chunk.len() + value_bytes, 0);
+                return slot;
             }
         };
         let key_bytes = self.key_bytes;
         self.row_mut(slot)[..key_bytes].copy_from_slice(key);
         slot
+    }
+}
+
+impl FixedRows {
+    /// A new row at the end.
+    fn push(&mut self, key: &[u8], value: &[u8]) -> u32 {
+        let (slot, chunk) = self.next();
+        chunk.extend_from_slice(key);
+        chunk.extend_from_slice(value);
+        slot
+    }
+
+    /// The slot of the next row, and the chunk that it is to be added to.
+    fn next(&mut self) -> (u32, &mut Vec<u8>) {
+        let slot = self.used;
+        if slot >> CHUNK_SHIFT == self.chunks.len() {
+            // The first chunk of a small store grows with it; later ones are made whole.
+            let rows = if slot == 0 { 16 } else { CHUNK_ROWS };
+            self.chunks.push(Vec::with_capacity(rows * self.stride));
+        }
+        self.used += 1;
+        let slot_number = u32::try_from(slot).expect("a state partition has fewer than 2^32 rows in memory");
+        (slot_number, &mut self.chunks[slot >> CHUNK_SHIFT])
     }
 }
 
