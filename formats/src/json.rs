@@ -25,6 +25,6 @@ mod value;
 pub use console::write_console_json;
 pub use decoder::JsonDecoder;
 pub use encode::JsonEncoder;
-pub use infer::infer_schema;
+pub use infer::{infer_schema, infer_type};
 pub use options::JsonOptions;
 pub(crate) use value::Value;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 use super::decode;
@@ -121,6 +121,55 @@ impl CsvDecoder {
             batch_rows: Self::BATCH_ROWS,
             ready: VecDeque::new(),
         })
+    }
+
+    /// A decoder for `from_csv`: [`CsvDecoder::decode_column`] gives an array of this STRUCT.
+    ///
+    /// # Errors
+    /// As [`CsvDecoder::new`]; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for other types and for the mode `DROPMALFORMED`.
+    pub fn for_type(data_type: &DataType, options: CsvOptions) -> Result<Self> {
+        let DataType::Struct(fields) = data_type else {
+            let name = crate::ddl::sql_type_name(data_type);
+            return Err(Error::invalid(format!("from_csv: the schema '{name}' must be a struct")));
+        };
+        if options.mode == ParseMode::DropMalformed {
+            let known = "acceptable modes are PERMISSIVE and FAILFAST";
+            return Err(Error::invalid(format!(
+                "the function from_csv doesn't support the DROPMALFORMED mode; {known}"
+            )));
+        }
+        let options = CsvOptions { multi_line: false, header: false, ..options };
+        Ok(Self::new(&Schema::new(fields.clone()), options)?.with_batch_rows(usize::MAX))
+    }
+
+    /// `from_csv`: each string is one record. Null gives null, the empty string a struct of nulls.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the row under `FAILFAST`.
+    pub fn decode_column(&mut self, texts: &StringArray) -> Result<StructArray> {
+        for (row, text) in texts.iter().enumerate() {
+            self.line = row as u64 + 1;
+            match text {
+                None => {
+                    self.root.push_null();
+                    self.note_corrupt(None)?;
+                }
+                Some("") => {
+                    self.push_nulls();
+                    self.note_corrupt(None)?;
+                }
+                Some(text) => {
+                    self.record(text.as_bytes(), 0)?;
+                }
+            }
+        }
+        self.line = 0;
+        let corrupt = self.corrupt.as_mut().map(|(at, c)| c.finish().map(|c| (*at, c))).transpose()?;
+        let (mut columns, nulls) = self.root.finish()?;
+        if let Some((at, column)) = corrupt {
+            columns.insert(at, column);
+        }
+        Ok(StructArray::try_new_with_length(self.schema.fields().clone(), columns, nulls, texts.len())?)
     }
 
     /// At most this many rows in a batch.
@@ -294,15 +343,19 @@ impl CsvDecoder {
     fn malformed_or_null(&mut self, record: &[u8]) -> Result<()> {
         match self.options.mode {
             ParseMode::Permissive => {
-                for column in &mut self.root.columns {
-                    column.push_null();
-                }
-                self.root.push_row();
+                self.push_nulls();
                 self.note_corrupt(Some(record))
             }
             ParseMode::DropMalformed => Ok(()),
             ParseMode::FailFast => Err(self.malformed(record)),
         }
+    }
+
+    fn push_nulls(&mut self) {
+        for column in &mut self.root.columns {
+            column.push_null();
+        }
+        self.root.push_row();
     }
 
     fn check_header(&self, tokens: &Tokens, text: &[u8]) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Rows to CSV, quoted where univocity's writer quotes.
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch, StringArray, StringBuilder, StructArray,
+};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type,
     Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, Schema, TimeUnit, TimestampMicrosecondType,
@@ -114,23 +116,55 @@ impl CsvEncoder {
         let batch_start = out.len();
         for row in 0..batch.num_rows() {
             let start = out.len();
-            for (i, column) in batch.columns().iter().enumerate() {
-                if column.is_null(row) || *column.data_type() == DataType::Null {
-                    self.cell(i, None, out);
-                } else if *column.data_type() == DataType::Utf8 {
-                    self.cell(i, Some(column.as_string::<i32>().value(row).as_bytes()), out);
-                } else {
-                    text.clear();
-                    self.formats.write(column, row, &mut offsets, &mut text)?;
-                    self.cell(i, Some(&text), out);
-                }
-            }
+            self.row(batch.columns(), row, &mut offsets, &mut text, out)?;
             // Spark writes no line for a row of one null.
             if out.len() > start {
                 out.extend_from_slice(&self.line_sep);
             }
         }
         self.encoding.encode_from(batch_start, out);
+        Ok(())
+    }
+
+    /// `to_csv`: each struct to its record; null stays null.
+    ///
+    /// # Errors
+    /// As [`CsvEncoder::encode_batch`].
+    pub fn encode_column(&self, column: &StructArray) -> Result<StringArray> {
+        let mut offsets = OffsetCache::new(self.formats.zone);
+        let (mut text, mut record) = (Vec::new(), Vec::new());
+        let mut builder = StringBuilder::with_capacity(column.len(), column.len() * 32);
+        for row in 0..column.len() {
+            if column.is_null(row) {
+                builder.append_null();
+                continue;
+            }
+            record.clear();
+            self.row(column.columns(), row, &mut offsets, &mut text, &mut record)?;
+            builder.append_value(String::from_utf8_lossy(&record));
+        }
+        Ok(builder.finish())
+    }
+
+    fn row(
+        &self,
+        columns: &[ArrayRef],
+        row: usize,
+        offsets: &mut OffsetCache,
+        text: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        for (i, column) in columns.iter().enumerate() {
+            if column.is_null(row) {
+                self.cell(i, None, out);
+            } else if *column.data_type() == DataType::Utf8 {
+                self.cell(i, Some(column.as_string::<i32>().value(row).as_bytes()), out);
+            } else {
+                text.clear();
+                self.formats.write(column, row, offsets, text)?;
+                self.cell(i, Some(text), out);
+            }
+        }
         Ok(())
     }
 

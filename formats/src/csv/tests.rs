@@ -131,3 +131,27 @@ fn encode(case: &Case, batch: &arrow::array::RecordBatch) -> Result<String> {
     }
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
+
+#[test]
+fn from_csv_answers_as_in_spark_and_to_csv_is_its_reverse() -> Result<()> {
+    let mut differences = Vec::new();
+    for case in cases("from_csv") {
+        let schema = ddl::parse_type_or_columns(case.text("schema").unwrap_or_default())?;
+        let ours = options(&case).and_then(|o| CsvDecoder::for_type(&schema, o)?.decode_column(&case.values()));
+        match (ours, case.json.get("error")) {
+            (Ok(ours), None) => {
+                let ours = crate::fixtures::column(&(std::sync::Arc::new(ours) as _));
+                compare(&case, &ddl::type_name(&schema), &ours, &case.list("rows"), &mut differences);
+            }
+            (Err(_), Some(_)) => {}
+            (ours, error) => differences.push(format!("case {}: ours {ours:?}, spark {error:?}", case.number)),
+        }
+    }
+    report(&differences)?;
+    let schema = ddl::parse_schema("a INT, b STRING, t TIMESTAMP")?;
+    let data_type = arrow::datatypes::DataType::Struct(schema.fields().clone());
+    let texts = arrow::array::StringArray::from(vec![Some("1,\"x,y\",2024-01-01T00:00:00.000Z"), None, Some(",,")]);
+    let values = CsvDecoder::for_type(&data_type, CsvOptions::default())?.decode_column(&texts)?;
+    assert_eq!(CsvEncoder::new(&schema, &CsvOptions::default())?.encode_column(&values)?, texts);
+    Ok(())
+}

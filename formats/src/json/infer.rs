@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 use super::decode::content;
 use super::options::JsonOptions;
@@ -35,6 +35,18 @@ pub fn infer_schema(bytes: &[u8], options: &JsonOptions) -> Result<SchemaRef> {
         splitter.finish(|line| inference.record(line))?;
     }
     inference.finish()
+}
+
+/// The type of one JSON value: `schema_of_json`. A struct without fields stays one.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the text is not JSON.
+pub fn infer_type(text: &str, options: &JsonOptions) -> Result<DataType> {
+    let mut inference = Inference { options, root: Kind::Nothing, corrupt: false, scratch: Vec::new(), line: 0 };
+    let mut scanner = Scanner::new(text.as_bytes(), options.syntax);
+    let kind = inference.value(&mut scanner, 0);
+    let kind = kind.map_err(|e| Error::corrupt("this is not JSON").at(1, e.at as u64 + 1))?;
+    Ok(canonical(kind).unwrap_or(DataType::Struct(Fields::empty())))
 }
 
 struct Inference<'o> {

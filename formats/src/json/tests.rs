@@ -203,3 +203,18 @@ fn a_schema_without_columns_counts_records() -> Result<()> {
     assert_eq!(batches.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 4);
     Ok(())
 }
+
+#[test]
+fn one_value_has_a_type() -> Result<()> {
+    for (text, expected) in [
+        (r#"{"b":1,"a":[1.5,null]}"#, "struct<a:array<double>,b:bigint>"),
+        ("[1]", "array<bigint>"),
+        ("1", "bigint"),
+        ("\"x\"", "string"),
+        ("null", "string"),
+    ] {
+        assert_eq!(ddl::type_name(&infer_type(text, &JsonOptions::default())?), expected, "{text}");
+    }
+    assert!(infer_type("{", &JsonOptions::default()).is_err());
+    Ok(())
+}
