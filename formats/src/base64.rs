@@ -14,8 +14,16 @@ pub(crate) fn encode(data: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the decoding of `text`, in which white space between groups counts for nothing. False if it is no Base64.
-pub(crate) fn decode(text: &[u8], out: &mut Vec<u8>) -> bool {
+/// A text that is no Base64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotBase64 {
+    /// Whether Jackson, having noticed, is past the string's end or inside a character, so that it cannot go on with the
+    /// record: the text ends one character into a group, or is not ASCII.
+    pub(crate) ends_record: bool,
+}
+
+/// Appends the decoding of `text`, in which white space between groups counts for nothing.
+pub(crate) fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), NotBase64> {
     let (mut word, mut sextets, mut padding) = (0u32, 0usize, 0usize);
     for b in text {
         let value = match b {
@@ -36,10 +44,10 @@ pub(crate) fn decode(text: &[u8], out: &mut Vec<u8>) -> bool {
                 continue;
             }
             b' ' | b'\t' | b'\r' | b'\n' if sextets == 0 => continue,
-            _ => return false,
+            _ => return Err(NotBase64 { ends_record: *b >= 0x80 }),
         };
         if padding > 0 {
-            return false;
+            return Err(NotBase64 { ends_record: false });
         }
         word = word << 6 | u32::from(value);
         sextets += 1;
@@ -48,5 +56,5 @@ pub(crate) fn decode(text: &[u8], out: &mut Vec<u8>) -> bool {
             (word, sextets) = (0, 0);
         }
     }
-    sextets == 0 && padding == 0
+    if sextets == 0 && padding == 0 { Ok(()) } else { Err(NotBase64 { ends_record: sextets == 1 }) }
 }

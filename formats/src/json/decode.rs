@@ -346,7 +346,7 @@ impl Context {
     /// A string for a column that is not STRING.
     fn quoted(&mut self, column: &mut Column, scanner: &mut Scanner<'_>) -> Scan<Outcome> {
         let text = scanner.string(&mut self.scratch)?;
-        let bytes = content(scanner, text, &self.scratch);
+        let (bytes, is_plain) = (content(scanner, text, &self.scratch), text != Text::Unfolded);
         let Ok(text) = std::str::from_utf8(bytes) else {
             return Ok(Outcome::Bad);
         };
@@ -372,7 +372,11 @@ impl Context {
             Column::Months(values) => interval::parse_year_month(text).map(|v| values.push(v)),
             Column::Binary(values) => {
                 self.buffer.clear();
-                (base64::decode(bytes, &mut self.buffer) && values.push(&self.buffer).is_ok()).then_some(())
+                match base64::decode(bytes, &mut self.buffer) {
+                    Ok(()) => values.push(&self.buffer).ok(),
+                    Err(failure) if failure.ends_record && is_plain => return scanner.error(),
+                    Err(_) => None,
+                }
             }
             _ => None,
         };

@@ -24,12 +24,7 @@ fn options(case: &Case) -> Result<JsonOptions> {
 
 /// Records that Jackson leaves half read, going on in the middle of a broken value. Here such a record is null as a whole,
 /// or, where only one value is broken, but for that value.
-const DIFFERENT_ON_PURPOSE: [&str; 4] = [
-    r#"{"i":29,"v":"1","w":1}"#,
-    r#"{"i":46,"v":"+Infinity","w":1}"#,
-    r#"{"i":68,"v":"\q","w":1}"#,
-    r#"{"i":25,"s":{"x":1,}}"#,
-];
+const DIFFERENT_ON_PURPOSE: [&str; 2] = [r#"{"i":68,"v":"\q","w":1}"#, r#"{"i":25,"s":{"x":1,}}"#];
 
 #[test]
 fn files_read_as_in_spark() -> Result<()> {
