@@ -88,6 +88,14 @@ struct Key {
     field: Option<usize>,
 }
 
+impl Key {
+    /// Whether the record goes on with this key. One that was too long to be remembered has no text.
+    #[inline]
+    fn is_next(&self, scanner: &Scanner<'_>) -> bool {
+        !self.text.is_empty() && scanner.text[scanner.at..].starts_with(&self.text)
+    }
+}
+
 /// Records with more or longer keys than this are looked up key by key.
 const MAX_KEYS: usize = 512;
 const MAX_KEY_BYTES: usize = 256;
@@ -113,7 +121,7 @@ impl StructShape {
     #[inline]
     fn key(&mut self, nth: &mut usize, scanner: &mut Scanner<'_>, scratch: &mut Vec<u8>) -> Scan<Option<usize>> {
         if let Some(key) = self.remembered.get(*nth)
-            && scanner.text[scanner.at..].starts_with(&key.text)
+            && key.is_next(scanner)
         {
             scanner.at += key.text.len();
             *nth += 1;
@@ -128,9 +136,8 @@ impl StructShape {
         scanner: &mut Scanner<'_>,
         scratch: &mut Vec<u8>,
     ) -> Scan<Option<usize>> {
-        let rest = &scanner.text[scanner.at..];
         // An optional field may be missing this time.
-        let ahead = self.remembered.iter().skip(*nth + 1).take(4).position(|key| rest.starts_with(&key.text));
+        let ahead = self.remembered.iter().skip(*nth + 1).take(4).position(|key| key.is_next(scanner));
         if let Some(skipped) = ahead {
             *nth += skipped + 1;
             let key = &self.remembered[*nth];

@@ -213,3 +213,28 @@ fn one_value_has_a_type() -> Result<()> {
     assert!(infer_type("{", &JsonOptions::default()).is_err());
     Ok(())
 }
+
+#[test]
+fn keys_in_any_order_number_and_length_find_their_fields() -> Result<()> {
+    let schema = ddl::parse_schema("a INT, b INT, c INT")?;
+    let long = "x".repeat(300);
+    let many: String = (0..600).map(|i| format!(r#""k{i}":{i},"#)).collect();
+    let lines = [
+        format!(r#"{{"{long}":0,"a":1,"b":2,"c":3}}"#),
+        format!(r#"{{"{long}":0,"a":1,"b":2,"c":3}}"#),
+        r#"{"c":3,"b":2,"a":1}"#.to_owned(),
+        r#"{"a":1,"c":3,"z":{"a":9},"b":2}"#.to_owned(),
+        r#"{ "a" : 1 , "c" : 3, "b":2 }"#.to_owned(),
+        format!(r#"{{{many}"a":1,"b":2,"c":3}}"#),
+        format!(r#"{{{many}"c":3,"a":1,"b":2}}"#),
+        r#"{"\u0061":1,"b":2,"c":3}"#.to_owned(),
+        r#"{"a":1,"b":2,"c":3}"#.to_owned(),
+    ];
+    let text = lines.iter().cycle().take(40).cloned().collect::<Vec<_>>().join("\n");
+    let ours = rows(&JsonDecoder::new(&schema, JsonOptions::default())?.decode_lines(text.as_bytes())?);
+    assert_eq!(ours.len(), 40);
+    for (i, row) in ours.iter().enumerate() {
+        assert_eq!(*row, serde_json::json!({"a": 1, "b": 2, "c": 3}), "line {i}: {}", lines[i % lines.len()]);
+    }
+    Ok(())
+}
