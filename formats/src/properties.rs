@@ -143,4 +143,43 @@ proptest! {
             let _ = format.format(&times, zone);
         }
     }
+
+    /// Another reader sees the same: fields in any order, missing, repeated, unknown, with blanks anywhere.
+    #[test]
+    fn json_reads_what_serde_reads(
+        records in vec(vec((0usize..7, 0usize..9, "[ \\t]{0,2}"), 0..8), 1..12),
+        number in -1_000_000i64..1_000_000,
+        text in "[a-zé€😀\"\\\\\\n\\t]{0,8}",
+    ) {
+        let schema = ddl::parse_schema("a BIGINT, b STRING, c STRUCT<a: BIGINT, b: STRING>, d ARRAY<BIGINT>").expect("a schema");
+        let quoted = serde_json::to_string(&text).expect("a string");
+        let long = format!("\"{}\"", "k".repeat(260));
+        let names = ["\"a\"", "\"b\"", "\"c\"", "\"d\"", "\"z\"", "\"\\u0061\"", long.as_str()];
+        let mut lines = String::new();
+        for record in &records {
+            let members: Vec<String> = record.iter().map(|(name, value, blank)| {
+                let other = value % 3 == 0;
+                let value = match names[*name].trim_matches('"') {
+                    _ if *value == 8 => "null".to_owned(),
+                    "a" | "\\u0061" => number.to_string(),
+                    "b" => quoted.clone(),
+                    "c" => format!("{{{blank}\"b\":{quoted},\"y\":[{{\"q\":{quoted}}}],\"a\":{blank}{number}}}"),
+                    "d" => format!("[{blank}{number} ,{blank}null]"),
+                    _ if other => format!("{{\"a\":[{quoted},{{}}]}}"),
+                    _ => quoted.clone(),
+                };
+                format!("{blank}{}{blank}:{blank}{value}{blank}", names[*name])
+            }).collect();
+            lines.push_str(&format!("{{{}}}\n", members.join(",")));
+        }
+        let ours = JsonDecoder::new(&schema, JsonOptions::default()).and_then(|mut d| d.decode_lines(lines.as_bytes())).expect("JSON");
+        let field = |row: &serde_json::Value, name: &str| row.get(name).cloned().unwrap_or_default();
+        let theirs: Vec<serde_json::Value> = lines.lines().map(|line| {
+            let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let inner = field(&row, "c");
+            let c = if inner.is_null() { inner } else { serde_json::json!({"a": field(&inner, "a"), "b": field(&inner, "b")}) };
+            serde_json::json!({"a": field(&row, "a"), "b": field(&row, "b"), "c": c, "d": field(&row, "d")})
+        }).collect();
+        prop_assert_eq!(rows(&ours), theirs, "{}", lines);
+    }
 }
