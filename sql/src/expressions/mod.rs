@@ -75,3 +75,6 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
 fn zone(name: &str) -> Result<Zone> {
     Zone::parse(name).map_err(|error| datafusion::common::DataFusionError::Plan(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

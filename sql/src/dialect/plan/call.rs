@@ -22,7 +22,7 @@ use super::query::sort_key;
 use super::scope::Scope;
 use super::select::Item;
 use super::{Planner, error_at, name_parts, names, time_window, unsupported};
-use crate::expressions::{Semantics, parse_type};
+use crate::expressions::{Op, Semantics, parse_type};
 
 /// Names of types that are also functions: `int(x)` is `CAST(x AS INT)`.
 const CASTS: &[&str] = &[
@@ -58,6 +58,11 @@ impl Planner<'_> {
             let [argument] =
                 <[Expr; 1]>::try_from(arguments).map_err(|all| wrong_count(function, &name, "1", all.len()))?;
             return semantics.explicit_cast(argument, &parse_type(&name)?, false);
+        }
+        if name == "div" {
+            let operands = <[Expr; 2]>::try_from(self.arguments(function, scope)?);
+            let [left, right] = operands.map_err(|all| wrong_count(function, &name, "2", all.len()))?;
+            return semantics.binary(left, Op::IntegerDivide, right);
         }
         if name == "struct" {
             return self.struct_of(function, scope);

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod call;
+mod call_names;
 mod expr;
 mod generate;
 mod literal;

@@ -1,11 +1,10 @@
 //! The names that Spark gives to unnamed columns: the expression, printed its way.
 
 use arrow::datatypes::DataType;
-use sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Subscript, UnaryOperator,
-    Value,
-};
+use millstream_formats::ddl::quote_if_needed;
+use sqlparser::ast::{self, AccessExpr, BinaryOperator, Expr, Subscript, UnaryOperator, Value};
 
+use super::call_names::{self, cast_function};
 use super::expr::{all_patterns, type_text};
 use super::literal;
 use crate::expressions::{parse_type, sql_type_name};
@@ -101,7 +100,7 @@ pub(super) fn of(expr: &Expr) -> String {
                 AccessExpr::Subscript(other) => format!("{text}[{other}]"),
             })
         }
-        Expr::Function(function) => call(function),
+        Expr::Function(function) => call_names::of(function),
         Expr::Subquery(_) => "scalarsubquery()".to_string(),
         Expr::Exists { negated, .. } => not_if(*negated, "exists()".to_string()),
         Expr::Tuple(items) => format!("struct({})", all(items)),
@@ -112,7 +111,7 @@ pub(super) fn of(expr: &Expr) -> String {
 fn special_form(expr: &Expr) -> String {
     match expr {
         Expr::Struct { values, .. } => format!("struct({})", all(values)),
-        Expr::Named { expr, name } => format!("{} AS {}", of(expr), name.value),
+        Expr::Named { expr, name } => format!("{} AS {}", of(expr), quote_if_needed(&name.value)),
         Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
             let from = substring_from.as_deref().map_or_else(|| "1".to_string(), of);
             let length = substring_for.as_deref().map_or_else(|| i32::MAX.to_string(), of);
@@ -169,7 +168,7 @@ fn compound(idents: &[ast::Ident]) -> String {
     idents.iter().map(|ident| ident.value.as_str()).collect::<Vec<_>>().join(".")
 }
 
-fn all(exprs: &[Expr]) -> String {
+pub(super) fn all(exprs: &[Expr]) -> String {
     exprs.iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
@@ -267,134 +266,4 @@ fn trim(expr: &Expr, place: Option<ast::TrimWhereField>, what: Option<&Expr>, ch
         (Some(ast::TrimWhereField::Trailing), None) => format!("rtrim({})", of(expr)),
         (_, None) => format!("trim({})", of(expr)),
     }
-}
-
-/// The argument of `int(x)`, which is a cast.
-fn cast_function(function: &ast::Function) -> Option<&Expr> {
-    const CASTS: &[&str] = &[
-        "boolean",
-        "tinyint",
-        "smallint",
-        "int",
-        "bigint",
-        "float",
-        "double",
-        "decimal",
-        "date",
-        "timestamp",
-        "binary",
-        "string",
-    ];
-    let name = function.name.to_string().to_lowercase();
-    let FunctionArguments::List(list) = &function.args else { return None };
-    match &list.args[..] {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] if CASTS.contains(&name.as_str()) => Some(expr),
-        _ => None,
-    }
-}
-
-/// Functions that Spark prints in capitals, whatever was written.
-const CAPITALS: &[&str] =
-    &["power", "pi", "e", "ceil", "floor", "regexp_like", "rlike", "acosh", "asinh", "atanh", "rint"];
-
-/// Functions with a default that Spark prints: the name, how many arguments there are without it, and what is added.
-const DEFAULTS: &[(&str, usize, &str)] = &[
-    ("round", 1, "0"),
-    ("bround", 1, "0"),
-    ("split", 2, "-1"),
-    ("locate", 2, "1"),
-    ("substr", 2, "2147483647"),
-    ("substring", 2, "2147483647"),
-    ("unix_timestamp", 1, "yyyy-MM-dd HH:mm:ss"),
-    ("to_unix_timestamp", 1, "yyyy-MM-dd HH:mm:ss"),
-    ("from_unixtime", 1, "yyyy-MM-dd HH:mm:ss"),
-    ("regexp_extract", 2, "1"),
-    ("regexp_extract_all", 2, "1"),
-    ("regexp_replace", 3, "1"),
-    ("array_join", 1, ","),
-];
-
-fn call(function: &ast::Function) -> String {
-    let written = function.name.to_string().replace('`', "");
-    let name = written.to_lowercase();
-    let list = match &function.args {
-        FunctionArguments::List(list) => Some(list),
-        _ => None,
-    };
-    if let Some(inner) = cast_function(function) {
-        return of(inner);
-    }
-    let mut arguments: Vec<String> = list.map(|list| list.args.iter().map(argument).collect()).unwrap_or_default();
-    match (name.as_str(), &arguments[..]) {
-        ("ltrim", [what, text]) => return format!("TRIM(LEADING {what} FROM {text})"),
-        ("rtrim", [what, text]) => return format!("TRIM(TRAILING {what} FROM {text})"),
-        ("count", [star]) if star == "*" => arguments = vec!["1".to_string()],
-        ("count", []) => arguments = vec!["1".to_string()],
-        ("if", [condition, then, other]) => return format!("(IF({condition}, {then}, {other}))"),
-        _ => {}
-    }
-    if let Some((_, _, default)) = DEFAULTS.iter().find(|(known, count, _)| *known == name && *count == arguments.len())
-    {
-        arguments.push((*default).to_string());
-    }
-    if name == "from_json" {
-        arguments.truncate(1);
-    }
-    let shown = if CAPITALS.contains(&name.as_str()) && !(name == "ceil" || name == "floor") | (arguments.len() == 1) {
-        name.to_uppercase()
-    } else {
-        name
-    };
-    let distinct = match list.and_then(|list| list.duplicate_treatment) {
-        Some(ast::DuplicateTreatment::Distinct) => "DISTINCT ",
-        _ => "",
-    };
-    let mut text = format!("{shown}({distinct}{})", arguments.join(", "));
-    if let Some(filter) = &function.filter {
-        text += &format!(" FILTER (WHERE {})", of(filter));
-    }
-    match &function.over {
-        Some(ast::WindowType::WindowSpec(spec)) => text + " OVER (" + &window_spec(spec, &written) + ")",
-        Some(ast::WindowType::NamedWindow(name)) => format!("{text} OVER {name}"),
-        None => text,
-    }
-}
-
-fn argument(argument: &FunctionArg) -> String {
-    match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Named { expr, name })) => {
-            format!("{} AS {}", of(expr), name.value)
-        }
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => of(expr),
-        FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => "*".to_string(),
-        other => other.to_string(),
-    }
-}
-
-fn window_spec(spec: &ast::WindowSpec, function: &str) -> String {
-    let mut parts = Vec::new();
-    if !spec.partition_by.is_empty() {
-        parts.push(format!("PARTITION BY {}", all(&spec.partition_by)));
-    }
-    if !spec.order_by.is_empty() {
-        let keys = spec.order_by.iter().map(|key| {
-            let asc = key.options.asc.unwrap_or(true);
-            let nulls = if key.options.nulls_first.unwrap_or(asc) { "FIRST" } else { "LAST" };
-            format!("{} {} NULLS {nulls}", of(&key.expr), if asc { "ASC" } else { "DESC" })
-        });
-        parts.push(format!("ORDER BY {}", keys.collect::<Vec<_>>().join(", ")));
-    }
-    const ROWS: &[&str] = &["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile"];
-    parts.push(match &spec.window_frame {
-        Some(frame) => {
-            let end = frame.end_bound.as_ref().map_or_else(|| "CURRENT ROW".to_string(), ToString::to_string);
-            format!("{} BETWEEN {} AND {end}", frame.units, frame.start_bound)
-        }
-        None if spec.order_by.is_empty() => "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING".to_string(),
-        None if ROWS.contains(&function.to_lowercase().as_str()) => {
-            "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_string()
-        }
-        None => "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_string(),
-    });
-    parts.join(" ")
 }
