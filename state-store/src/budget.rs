@@ -72,10 +72,6 @@ impl Reservation {
         Self { budget, bytes: 0 }
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Holds `bytes` from now on, and says whether the budget allows it.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         let fits = match bytes.checked_sub(self.bytes) {

@@ -43,6 +43,7 @@ pub(crate) struct Spilled {
     /// Newest first.
     pub layers: Vec<Layer>,
     caches: Mutex<Caches>,
+    cache_bytes: usize,
     pub cache_hits: AtomicU64,
     pub cache_misses: AtomicU64,
 }
@@ -151,6 +152,14 @@ impl Image {
         }
     }
 
+    /// Memory it may take before anybody asks again: caches fill up.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        match &self.content {
+            Content::Resident(table) => table.bytes(),
+            Content::Spilled(spilled) => spilled.directory_bytes() + spilled.cache_bytes,
+        }
+    }
+
     /// Cursors over the rows in the range, newest first.
     pub(crate) fn cursors(&self, range: &KeyRange) -> Result<Vec<Cursor<'_>>> {
         match &self.content {
@@ -185,10 +194,11 @@ impl Spilled {
     /// A store with these layers, newest first, whose caches take up to `cache_bytes`.
     pub(crate) fn new(layers: Vec<Layer>, layout: RowLayout, cache_bytes: usize) -> Self {
         // Rows are what look-ups need again; blocks serve neighbours within a few batches only.
-        let block_bytes = cache_bytes / 8;
+        let block_bytes = cache_bytes / 16;
         let caches =
             Caches { rows: RowCache::new(layout, cache_bytes - block_bytes), blocks: BlockCache::new(block_bytes) };
-        Self { layers, caches: Mutex::new(caches), cache_hits: AtomicU64::new(0), cache_misses: AtomicU64::new(0) }
+        let (cache_hits, cache_misses) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { layers, caches: Mutex::new(caches), cache_bytes, cache_hits, cache_misses }
     }
 
     fn find(&self, keys: &Keys, rows: &[u32]) -> Result<Answers> {
@@ -226,8 +236,11 @@ impl Spilled {
 
     fn bytes(&self) -> usize {
         let caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
-        let directories: usize = self.layers.iter().flatten().map(Segment::resident_bytes).sum();
-        caches.rows.bytes() + caches.blocks.bytes() + directories
+        caches.rows.bytes() + caches.blocks.bytes() + self.directory_bytes()
+    }
+
+    fn directory_bytes(&self) -> usize {
+        self.layers.iter().flatten().map(Segment::resident_bytes).sum()
     }
 }
 

@@ -89,14 +89,18 @@ impl Overlay {
         let known = self.table.find(keys);
         for (row, slot) in known.into_iter().enumerate() {
             let (hash, key, value) = (keys.hashes()[row], keys.key(row), values.row(row));
-            // An earlier row of this batch may have had the same key.
-            let slot = if slot == NONE { self.table.find_one(hash, key) } else { slot };
-            if slot == NONE {
-                new.push((row as u32, self.table.insert_row(hash, key, value)));
-                self.push(false);
-            } else {
+            if slot != NONE {
                 self.table.set_value(slot, value);
                 rows += self.set_removed(slot, false);
+                continue;
+            }
+            // An earlier row of this batch may have had the same key.
+            match self.table.put_row(hash, key, value) {
+                (slot, true) => {
+                    self.push(false);
+                    new.push((row as u32, slot));
+                }
+                (slot, false) => rows += self.set_removed(slot, false),
             }
         }
         rows

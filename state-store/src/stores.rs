@@ -10,6 +10,7 @@ use crate::budget::{FixedBudget, MemoryBudget, Reservation};
 use crate::catalog::{Catalog, LayerPlan};
 use crate::draft::StoreCodec;
 use crate::error::{Error, Result};
+use crate::file::reader::Segment;
 use crate::id::{StoreId, VersionRef, check_attempt};
 use crate::image::{Content, Image, Layer, Spilled, load_table, merge_layers};
 use crate::key_range::KeyRange;
@@ -213,7 +214,7 @@ impl Stores {
         }
         image.reference = base.clone();
         image.rows = pending.rows;
-        let fits = reservation.resize(image.bytes());
+        let fits = reservation.resize(image.reserved_bytes());
         let share = self.share_bytes();
         let estimate = estimate_bytes(codec.row_layout(), image.rows, image.disk_bytes);
         match &image.content {
@@ -265,7 +266,10 @@ impl Stores {
                 Some(rows) => rows,
                 None => count_rows(&layers)?,
             };
-            let spilled = Spilled::new(without_large_filters(layers, share / 4), layout, share / 2);
+            let layers = without_large_filters(layers, share / 4);
+            let directories: usize = layers.iter().flatten().map(Segment::resident_bytes).sum();
+            // A quarter of the rest is for what a batch changes.
+            let spilled = Spilled::new(layers, layout, share.saturating_sub(directories) / 4 * 3);
             Ok((Content::Spilled(Box::new(spilled)), rows))
         })
         .await?;
@@ -276,7 +280,7 @@ impl Stores {
         let newest = plan.layers.first().and_then(|layer| layer.parts.first());
         let fingerprint = newest.map(|part| part.segment.fingerprint);
         let image = Image { reference: base.clone(), rows, content, disk_bytes, layer_count, fingerprint };
-        reservation.resize(image.bytes());
+        reservation.resize(image.reserved_bytes());
         Ok((Arc::new(image), reservation))
     }
 
@@ -310,7 +314,7 @@ impl Loaded {
         StoreStats {
             id: id.clone(),
             rows: self.pending.as_ref().map_or(self.image.rows, |pending| pending.rows),
-            memory_bytes: (self.reservation.bytes() + overlay_bytes) as u64,
+            memory_bytes: (self.image.bytes() + overlay_bytes) as u64,
             disk_bytes: self.image.disk_bytes + new_bytes,
             files: self.image.layer_count + usize::from(changes.is_some()),
             cache_hits,

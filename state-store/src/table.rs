@@ -134,6 +134,32 @@ impl Table {
         slot
     }
 
+    /// Adds a row, or puts the value in place of the one that is there; the slot, and whether the row is new. For a key
+    /// that is most likely new.
+    pub(crate) fn put_row(&mut self, hash: u64, key: &[u8], value: &[u8]) -> (u32, bool) {
+        self.index.make_room();
+        let tag = tag(hash);
+        let mut bucket = self.index.bucket(tag);
+        loop {
+            let entry = self.index.entries[bucket];
+            if entry == EMPTY {
+                break;
+            }
+            if (entry >> 32) as u32 == tag && same_bytes(self.rows.key(entry as u32), key) {
+                self.rows.set_value(entry as u32, value);
+                return (entry as u32, false);
+            }
+            bucket = self.index.next(bucket);
+        }
+        let slot = self.rows.add_row(key, value);
+        self.index.entries[bucket] = u64::from(tag) << 32 | u64::from(slot);
+        self.index.len += 1;
+        if let Some(order) = self.order_mut() {
+            order.added(slot);
+        }
+        (slot, true)
+    }
+
     /// Adds a row whose key is known to be new, with its value.
     pub(crate) fn insert_row(&mut self, hash: u64, key: &[u8], value: &[u8]) -> u32 {
         let slot = self.rows.add_row(key, value);
@@ -256,10 +282,16 @@ impl Index {
         NONE
     }
 
-    fn insert(&mut self, tag: u32, slot: u32) {
+    /// Grows if one more entry would be too many.
+    #[inline]
+    fn make_room(&mut self) {
         if (self.len + 1) * 10 > self.entries.len() * 7 {
             self.reserve(self.entries.len());
         }
+    }
+
+    fn insert(&mut self, tag: u32, slot: u32) {
+        self.make_room();
         self.place(u64::from(tag) << 32 | u64::from(slot));
         self.len += 1;
     }

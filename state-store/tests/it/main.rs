@@ -2,6 +2,7 @@
 
 mod crash_points;
 mod faults;
+mod fixtures;
 mod harness;
 mod model;
 mod place;
