@@ -54,6 +54,7 @@ pub(super) fn to(array: &ArrayRef, target: &DataType, zone: &Zone) -> Result<Arr
             };
             Ok(Arc::new(micros.with_data_type(target.clone())))
         }
+        (from, DataType::Timestamp(_, Some(_))) if types::is_numeric(from) => seconds(array, target),
         (DataType::List(_), DataType::List(field)) => {
             let list = array.as_list::<i32>();
             let elements = to(list.values(), field.data_type(), zone)?;
@@ -109,6 +110,39 @@ fn overflow(source: &DataType, target: &DataType) -> DataFusionError {
             types::sql_name(target)
         ),
     )
+}
+
+/// A number of seconds since 1970 as an instant: whole numbers stop at the ends of time, others must fit.
+fn seconds(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
+    let source = array.data_type().clone();
+    let micros = match &source {
+        t if types::is_integral(t) => {
+            let longs = plain(array, &DataType::Int64)?;
+            let column = Column::new(longs.as_primitive::<Int64Type>(), false);
+            values::<TimestampMicrosecondType>(array.len(), |row| {
+                Ok(column.get(row).map(|s| s.saturating_mul(1_000_000)))
+            })?
+        }
+        DataType::Decimal128(_, scale) => {
+            let unit = 10i128.pow(u32::from(scale.unsigned_abs()));
+            let column = Column::new(array.as_primitive::<Decimal128Type>(), false);
+            values::<TimestampMicrosecondType>(array.len(), |row| {
+                // Java's `longValue` keeps the low bits of what does not fit.
+                Ok(column.get(row).map(|s| (s / unit * 1_000_000 + s % unit * 1_000_000 / unit) as i64))
+            })?
+        }
+        _ => {
+            let doubles = plain(array, &DataType::Float64)?;
+            let column = Column::new(doubles.as_primitive::<Float64Type>(), false);
+            values::<TimestampMicrosecondType>(array.len(), |row| match column.get(row) {
+                Some(s) if s.is_finite() && s.abs() * 1e6 < 9.223_372_036_854_775e18 => Ok(Some((s * 1e6) as i64)),
+                Some(s) if s.is_finite() => Err(overflow(&source, &DataType::Int64)),
+                Some(s) => Err(invalid(&s.to_string(), target)),
+                None => Ok(None),
+            })?
+        }
+    };
+    Ok(Arc::new(micros.with_data_type(target.clone())))
 }
 
 /// Fractions are cut off; what does not fit fails.
@@ -238,17 +272,9 @@ fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c <= ' ' || c == '\u{7f}')
 }
 
-/// Digits with a sign; a fraction of digits is cut off.
+/// Digits with a sign.
 fn integer(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let has_digits = whole.bytes().any(|b| b.is_ascii_digit()) || !fraction.is_empty();
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) || !has_digits {
-        return None;
-    }
-    match whole {
-        "" | "+" | "-" => Some(0),
-        digits => digits.parse().ok(),
-    }
+    text.parse().ok()
 }
 
 /// A number's text as Rust reads it: Java's names of infinity and its suffixes.

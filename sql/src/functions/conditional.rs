@@ -14,7 +14,7 @@ use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{Expr, ExprSchemable, when};
 
 use super::cast;
-use super::error::fails;
+use super::error::{fails, refused};
 use super::function::{Call, Shape};
 use super::order::Comparable;
 use super::types;
@@ -70,8 +70,13 @@ pub(super) fn condition_and_alike(given: &[DataType]) -> Result<Vec<DataType>> {
 
 /// Rewrites coalesce, nvl and ifnull, unless everything but the first argument is at hand anyway.
 pub(super) fn lazy_coalesce(args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-    let is_at_hand = |e: &Expr| matches!(e, Expr::Column(_) | Expr::Literal(..));
-    if args.len() < 2 || args[1..].iter().all(is_at_hand) {
+    let given = args.iter().map(|a| Ok(types::plain(&a.get_type(info.schema())?))).collect::<Result<Vec<_>>>()?;
+    let target = types::widest(&given)?;
+    let is_at_hand = |(e, t): (&Expr, &DataType)| {
+        let has_type = *t == target || *t == DataType::Null;
+        has_type && matches!(e, Expr::Column(_) | Expr::Literal(..))
+    };
+    if args.len() < 2 || args.iter().zip(&given).skip(1).all(is_at_hand) {
         return Ok(ExprSimplifyResult::Original(args));
     }
     let mut args = alike(args, info)?;
@@ -119,6 +124,17 @@ fn cast_to(expr: Expr, target: &DataType, info: &SimplifyContext) -> Result<Expr
 /// `$cast(x, NULL of a type)`: Spark's implicit cast. No one can write its name.
 pub(super) fn cast_like(call: &Call<'_>) -> Result<ArrayRef> {
     cast::to(&call.array(0)?, call.returns, &call.zone()?)
+}
+
+/// Two values that can be compared; each stays what it is.
+pub(super) fn comparable(given: &[DataType]) -> Result<Vec<DataType>> {
+    types::widest(given).map_err(|_| {
+        let (left, right) = (types::sql_name(&given[0]), types::sql_name(&given[1]));
+        let message =
+            format!("the left and right operands of the binary operator have incompatible types ({left} and {right}).");
+        refused("DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES", message)
+    })?;
+    Ok(given.to_vec())
 }
 
 /// `nullif(a, b)`: null where they are equal, otherwise a as it is.

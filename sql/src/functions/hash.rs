@@ -13,6 +13,7 @@ use datafusion::common::Result;
 
 use super::error::{refused, unsupported};
 use super::function::{Call, Shape};
+use super::order::has_map;
 
 const SEED: u64 = 42;
 
@@ -34,15 +35,6 @@ fn check(shape: &Shape<'_>, returns: DataType) -> Result<DataType> {
         ));
     }
     Ok(returns)
-}
-
-fn has_map(t: &DataType) -> bool {
-    match t {
-        DataType::Map(..) => true,
-        DataType::List(field) => has_map(field.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|f| has_map(f.data_type())),
-        _ => false,
-    }
 }
 
 /// `hash(…)`.
@@ -273,4 +265,9 @@ pub(super) fn sha2(call: &Call<'_>) -> Result<ArrayRef> {
 /// `crc32(x)`.
 pub(super) fn crc32(call: &Call<'_>) -> Result<ArrayRef> {
     call.delegate(&datafusion_spark::function::hash::crc32())
+}
+
+/// A string's `hashCode` in Spark: its Murmur3.
+pub(super) fn of_text(text: &str) -> u32 {
+    Murmur3::bytes(text.as_bytes(), SEED) as u32
 }

@@ -89,9 +89,19 @@ pub(super) fn from_json(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// A struct, an array or a map.
-pub(super) fn nested(t: &DataType) -> Option<DataType> {
-    t.is_nested().then(|| t.clone())
+/// A struct, an array or a map, and options.
+pub(super) fn to_json_args(given: &[DataType]) -> Result<Vec<DataType>> {
+    let mut targets = given.to_vec();
+    match &given[0] {
+        DataType::Null => targets[0] = DataType::Struct(arrow::datatypes::Fields::empty()),
+        t if t.is_nested() => {}
+        t => {
+            let message =
+                format!("Input schema {} must be a struct, an array, a map or a variant.", types::sql_name(t));
+            return Err(refused("DATATYPE_MISMATCH.INVALID_JSON_SCHEMA", message));
+        }
+    }
+    Ok(targets)
 }
 
 /// `to_json(x [, options])`.
@@ -172,6 +182,10 @@ pub(super) fn get_json_object(call: &Call<'_>) -> Result<ArrayRef> {
             }
         };
         let Some((steps, document)) = steps.as_ref().zip(document(text)) else { return Ok(None) };
+        if steps.is_empty() && document.is_null() {
+            out.push_str("null");
+            return Ok(Some(()));
+        }
         let mut found = Vec::new();
         follow(&document, steps, &mut found);
         let is_many = steps.contains(&Step::Wildcard);

@@ -98,7 +98,7 @@ fn check_keys(keys: &ArrayRef, offsets: &[i32]) -> Result<()> {
 
 /// Keys become alike, and values.
 pub(super) fn map_args(given: &[DataType]) -> Result<Vec<DataType>> {
-    if given.len() % 2 != 0 {
+    if !given.len().is_multiple_of(2) {
         return Err(refused("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "The `map` requires 2n (n > 0) parameters."));
     }
     let part = |from: usize| types::widest(&given.iter().skip(from).step_by(2).cloned().collect::<Vec<_>>());
@@ -222,7 +222,7 @@ pub(super) fn from_entries_type(shape: &Shape<'_>) -> Result<DataType> {
             Ok(types::map_of(fields[0].data_type().clone(), fields[1].data_type().clone()))
         }
         other => Err(refused(
-            "DATATYPE_MISMATCH.MAP_FROM_ENTRIES_WRONG_TYPE",
+            "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
             format!("map_from_entries takes an array of pairs, not of {}", types::sql_name(&other)),
         )),
     }
@@ -263,7 +263,7 @@ pub(super) fn map_concat(call: &Call<'_>) -> Result<ArrayRef> {
         let arrays: Vec<ArrayRef> = maps.iter().map(part).collect();
         let columns: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
         match columns.first() {
-            None => Ok(arrow::array::new_empty_array(&DataType::Null)),
+            None => Ok(arrow::array::new_empty_array(&DataType::Utf8)),
             Some(first) if places.is_empty() => Ok(arrow::array::new_empty_array(first.data_type())),
             Some(_) => Ok(interleave(&columns, &places)?),
         }

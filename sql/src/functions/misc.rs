@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
 
 use super::cast;
+use super::error::fails;
 use super::function::{Call, Shape};
 use super::rows::{numbers, texts};
 use super::types;
@@ -104,16 +105,10 @@ delegates! {
     soundex => datafusion_spark::function::string::soundex(),
     /// `luhn_check(s)`.
     luhn_check => datafusion_spark::function::string::luhn_check(),
-    /// `format_string(format, …)`.
-    format_string => datafusion_spark::function::string::format_string(),
     /// `url_encode(s)`.
     url_encode => datafusion_spark::function::url::url_encode(),
-    /// `url_decode(s)`.
-    url_decode => datafusion_spark::function::url::url_decode(),
     /// `try_url_decode(s)`.
     try_url_decode => datafusion_spark::function::url::try_url_decode(),
-    /// `parse_url(url, part [, key])`.
-    parse_url => datafusion_spark::function::url::parse_url(),
     /// `try_parse_url(url, part [, key])`.
     try_parse_url => datafusion_spark::function::url::try_parse_url(),
     /// `bitmap_bit_position(n)`.
@@ -136,7 +131,7 @@ pub(super) fn elt(call: &Call<'_>) -> Result<ArrayRef> {
         let Some(n) = index.get(row) else { return Ok(None) };
         match usize::try_from(n).ok().and_then(|n| items.get(n.wrapping_sub(1))) {
             Some(item) => Ok(item.get(row).map(|s| out.push_str(s))),
-            None => Err(super::error::fails(
+            None => Err(fails(
                 "INVALID_ARRAY_INDEX",
                 format!(
                     "The index {n} is out of bounds. The array has {} elements. Use the SQL function `get()` to tolerate accessing element at invalid index and return NULL instead.",
@@ -150,4 +145,68 @@ pub(super) fn elt(call: &Call<'_>) -> Result<ArrayRef> {
 /// A double argument's column, for functions that only pass it on.
 pub(super) fn identity(call: &Call<'_>) -> Result<ArrayRef> {
     call.array(0)
+}
+
+/// `url_decode(s)`.
+pub(super) fn url_decode(call: &Call<'_>) -> Result<ArrayRef> {
+    call.delegate(&datafusion_spark::function::url::url_decode()).map_err(|error| {
+        fails("CANNOT_DECODE_URL", format!("The provided URL cannot be decoded: {error}. Use `try_url_decode` to tolerate it and return NULL instead."))
+    })
+}
+
+/// `parse_url(url, part [, key])`.
+pub(super) fn parse_url(call: &Call<'_>) -> Result<ArrayRef> {
+    let urls = call.column::<StringArray>(0)?;
+    let invalid = |url: &str| {
+        fails(
+            "INVALID_URL",
+            format!("The url is invalid: {url}. Use `try_parse_url` to tolerate invalid URL and return NULL instead."),
+        )
+    };
+    // Java's URI takes none of these anywhere.
+    let is_illegal = |c: char| c <= ' ' || "<>\"{}|\\^`".contains(c) || (c.is_whitespace() || c.is_control());
+    for row in 0..call.rows {
+        if let Some(url) = urls.get(row).filter(|url| url.contains(is_illegal)) {
+            return Err(invalid(url));
+        }
+    }
+    let first = (0..call.rows).find_map(|row| urls.get(row)).unwrap_or("");
+    call.delegate(&datafusion_spark::function::url::parse_url()).map_err(|_| invalid(first))
+}
+
+/// A STRING is always UTF-8 here; a binary is checked.
+fn checked_utf8(call: &Call<'_>, on_invalid: fn(&[u8]) -> Result<Option<String>>) -> Result<ArrayRef> {
+    if *call.raw(0).data_type() == DataType::Utf8 {
+        return call.array(0);
+    }
+    let source = call.column::<arrow::array::BinaryArray>(0)?;
+    texts(call.rows, |row, out| {
+        let Some(bytes) = source.get(row) else { return Ok(None) };
+        match std::str::from_utf8(bytes) {
+            Ok(text) => out.push_str(text),
+            Err(_) => match on_invalid(bytes)? {
+                Some(text) => out.push_str(&text),
+                None => return Ok(None),
+            },
+        }
+        Ok(Some(()))
+    })
+}
+
+/// `make_valid_utf8(s)`.
+pub(super) fn make_valid_utf8(call: &Call<'_>) -> Result<ArrayRef> {
+    checked_utf8(call, |bytes| Ok(Some(String::from_utf8_lossy(bytes).into_owned())))
+}
+
+/// `validate_utf8(s)`.
+pub(super) fn validate_utf8(call: &Call<'_>) -> Result<ArrayRef> {
+    checked_utf8(call, |bytes| {
+        let shown: String = bytes.iter().map(|b| format!("\\x{b:02X}")).collect();
+        Err(fails("INVALID_UTF8_STRING", format!("Invalid UTF8 byte sequence found in string: {shown}.")))
+    })
+}
+
+/// `try_validate_utf8(s)`.
+pub(super) fn try_validate_utf8(call: &Call<'_>) -> Result<ArrayRef> {
+    checked_utf8(call, |_| Ok(None))
 }

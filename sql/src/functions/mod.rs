@@ -42,12 +42,12 @@ use arrays::{build as array_build, cut as array_cut, element, order as array_ord
 use datetime::{arithmetic, clock, epoch, fields, make, pattern, truncate};
 use function::Function as F;
 use math::{bits, modulo, real, round, tried};
-use text::{case, cut, encode, join, measure, pad, search};
+use text::{case, cut, encode, format, join, measure, pad, search};
 use types::{
-    any, array, array_or_map, binary, boolean, date, double, gives_binary, gives_boolean, gives_byte, gives_date,
-    gives_double, gives_float, gives_int, gives_long, gives_ntz, gives_null, gives_text, gives_texts, gives_timestamp,
-    instant, instant_or_ntz, int, int_or_long, integer, long, map, number, same, second, text as string,
-    text_or_binary,
+    any, array, array_or_map, binary, boolean, date, double, float_or_double, gives_binary, gives_boolean, gives_byte,
+    gives_date, gives_double, gives_float, gives_int, gives_long, gives_ntz, gives_null, gives_text, gives_texts,
+    gives_timestamp, instant, instant_or_ntz, int, int_or_long, integer, integer_as_long, long, map, number,
+    number_or_interval, number_or_text, only_text, same, second, string_or_array, text as string, text_or_binary,
 };
 
 pub use datetime::clock::CLOCK_FUNCTIONS;
@@ -76,16 +76,16 @@ static FUNCTIONS: &[F] = &[
     F::new("if", &[boolean, any, any], conditional::widest, conditional::if_else)
         .coerced(conditional::condition_and_alike)
         .rewritten(conditional::lazy_if),
-    F::new("nullif", &[any, any], same, conditional::nullif),
-    F::new("equal_null", &[any, any], gives_boolean, conditional::equal_null),
+    F::new("nullif", &[any, any], same, conditional::nullif).coerced(conditional::comparable),
+    F::new("equal_null", &[any, any], gives_boolean, conditional::equal_null).coerced(conditional::comparable),
     F::new("greatest", &[any, any, any], conditional::widest, conditional::greatest)
         .optional(1)
         .repeats()
-        .coerced(types::all_alike),
+        .coerced(types::all_alike_without_text),
     F::new("least", &[any, any, any], conditional::widest, conditional::least)
         .optional(1)
         .repeats()
-        .coerced(types::all_alike),
+        .coerced(types::all_alike_without_text),
     F::new("isnull", &[any], gives_boolean, conditional::isnull),
     F::new("isnotnull", &[any], gives_boolean, conditional::isnotnull),
     F::new("zeroifnull", &[conditional::number_or_int], same, conditional::zeroifnull),
@@ -107,11 +107,11 @@ static FUNCTIONS: &[F] = &[
     F::new("overlay", &[text_or_binary, text_or_binary, int, int], same, case::overlay).optional(1),
     F::new("mask", &[string, string, string, string, string], gives_text, case::mask).optional(4),
     F::new("quote", &[string], gives_text, case::quote),
-    F::new("soundex", &[string], gives_text, misc::soundex),
+    F::new("soundex", &[only_text], gives_text, misc::soundex),
     F::new("elt", &[int, string], gives_text, misc::elt).repeats(),
-    F::new("format_string", &[string, any], gives_text, misc::format_string).optional(1).repeats(),
-    F::new("printf", &[string, any], gives_text, misc::format_string).optional(1).repeats(),
-    F::new("format_number", &[number, int], gives_text, pad::format_number),
+    F::new("format_string", &[string, any], gives_text, format::format_string).optional(1).repeats(),
+    F::new("printf", &[string, any], gives_text, format::format_string).optional(1).repeats(),
+    F::new("format_number", &[pad::only_number, int], gives_text, pad::format_number),
     F::new("lpad", &[text_or_binary, int, text_or_binary], same, pad::lpad).optional(1),
     F::new("rpad", &[text_or_binary, int, text_or_binary], same, pad::rpad).optional(1),
     F::new("substring", &[text_or_binary, int, int], same, cut::substring).optional(1),
@@ -140,7 +140,6 @@ static FUNCTIONS: &[F] = &[
     F::new("instr", &[string, string], gives_int, search::instr),
     F::new("locate", &[string, string, int], gives_int, search::locate).optional(1),
     F::new("position", &[string, string, int], gives_int, search::locate).optional(1),
-    F::new("charindex", &[string, string, int], gives_int, search::locate).optional(1),
     F::new("contains", &[text_or_binary, text_or_binary], gives_boolean, search::contains).coerced(join::concat_types),
     F::new("startswith", &[text_or_binary, text_or_binary], gives_boolean, search::startswith)
         .coerced(join::concat_types),
@@ -148,9 +147,9 @@ static FUNCTIONS: &[F] = &[
     F::new("find_in_set", &[string, string], gives_int, search::find_in_set),
     F::new("luhn_check", &[string], gives_boolean, misc::luhn_check),
     F::new("is_valid_utf8", &[text_or_binary], gives_boolean, misc::is_valid_utf8),
-    F::new("make_valid_utf8", &[string], gives_text, misc::identity),
-    F::new("validate_utf8", &[string], gives_text, misc::identity),
-    F::new("try_validate_utf8", &[string], gives_text, misc::identity),
+    F::new("make_valid_utf8", &[text_or_binary], gives_text, misc::make_valid_utf8),
+    F::new("validate_utf8", &[text_or_binary], gives_text, misc::validate_utf8),
+    F::new("try_validate_utf8", &[text_or_binary], gives_text, misc::try_validate_utf8),
     // Patterns
     F::new("rlike", &[string, string], gives_boolean, regex::rlike),
     F::new("regexp", &[string, string], gives_boolean, regex::rlike),
@@ -165,19 +164,22 @@ static FUNCTIONS: &[F] = &[
     F::new("like", &[string, string, string], gives_boolean, regex::like).optional(1),
     F::new("ilike", &[string, string, string], gives_boolean, regex::ilike).optional(1),
     // Bytes and hashes
-    F::new("base64", &[binary_of_text], gives_text, encode::base64),
+    F::new("base64", &[binary], gives_text, encode::base64),
     F::new("unbase64", &[string], gives_binary, encode::unbase64),
     F::new("hex", &[encode::hex_arg], gives_text, encode::hex),
     F::new("unhex", &[string], gives_binary, encode::unhex),
     F::new("encode", &[string, string], gives_binary, encode::encode),
-    F::new("decode", &[binary, string], gives_text, encode::decode),
+    F::new("decode", &[any, any, any], encode::decode_type, encode::decode)
+        .optional(1)
+        .repeats()
+        .coerced(encode::decode_args),
     F::new("to_binary", &[string, string], gives_binary, encode::to_binary).optional(1),
     F::new("try_to_binary", &[string, string], gives_binary, encode::try_to_binary).optional(1),
-    F::new("md5", &[binary_of_text], gives_text, hash::md5),
-    F::new("sha", &[binary_of_text], gives_text, hash::sha1),
-    F::new("sha1", &[binary_of_text], gives_text, hash::sha1),
-    F::new("sha2", &[binary_of_text, int], gives_text, hash::sha2),
-    F::new("crc32", &[binary_of_text], gives_long, hash::crc32),
+    F::new("md5", &[binary], gives_text, hash::md5),
+    F::new("sha", &[binary], gives_text, hash::sha1),
+    F::new("sha1", &[binary], gives_text, hash::sha1),
+    F::new("sha2", &[binary, int], gives_text, hash::sha2),
+    F::new("crc32", &[binary], gives_long, hash::crc32),
     F::new("hash", &[any], hash::hash_type, hash::hash).repeats(),
     F::new("xxhash64", &[any], hash::xxhash64_type, hash::xxhash64).repeats(),
     F::new("url_encode", &[string], gives_text, misc::url_encode),
@@ -196,13 +198,13 @@ static FUNCTIONS: &[F] = &[
     F::new("ceil", &[number, int], round::whole_type, round::ceil).optional(1).coerced(round::whole_args),
     F::new("ceiling", &[number, int], round::whole_type, round::ceil).optional(1).coerced(round::whole_args),
     F::new("floor", &[number, int], round::whole_type, round::floor).optional(1).coerced(round::whole_args),
-    F::new("mod", &[number, number], modulo::result, modulo::modulo).coerced(modulo::operands),
-    F::new("try_mod", &[number, number], modulo::result, modulo::try_mod).coerced(modulo::operands),
-    F::new("pmod", &[number, number], modulo::result, modulo::pmod).coerced(modulo::operands),
+    F::new("mod", &[number_or_text, number_or_text], modulo::result, modulo::modulo).coerced(modulo::operands),
+    F::new("try_mod", &[any, any], tried::modulo_type, tried::modulo).coerced(tried::operands),
+    F::new("pmod", &[number_or_text, number_or_text], modulo::result, modulo::pmod).coerced(modulo::operands),
     F::new("try_add", &[any, any], tried::add_type, tried::add).coerced(tried::operands),
     F::new("try_subtract", &[any, any], tried::subtract_type, tried::subtract).coerced(tried::operands),
     F::new("try_multiply", &[any, any], tried::multiply_type, tried::multiply).coerced(tried::operands),
-    F::new("try_divide", &[any, any], tried::divide_type, tried::divide).coerced(tried::divided),
+    F::new("try_divide", &[any, any], tried::divide_type, tried::divide).coerced(tried::operands),
     F::new("sqrt", &[double], gives_double, real::sqrt),
     F::new("cbrt", &[double], gives_double, real::cbrt),
     F::new("exp", &[double], gives_double, real::exp),
@@ -278,12 +280,12 @@ static FUNCTIONS: &[F] = &[
     F::new("hour", &[instant_or_ntz], gives_int, fields::hour),
     F::new("minute", &[instant_or_ntz], gives_int, fields::minute),
     F::new("second", &[instant_or_ntz], gives_int, fields::second),
-    F::new("date_part", &[string, instant_or_ntz], fields::part_type, fields::date_part),
-    F::new("datepart", &[string, instant_or_ntz], fields::part_type, fields::date_part),
-    F::new("extract", &[string, instant_or_ntz], fields::part_type, fields::date_part),
+    F::new("date_part", &[string, fields::time_or_interval], fields::part_type, fields::date_part),
+    F::new("datepart", &[string, fields::time_or_interval], fields::part_type, fields::date_part),
+    F::new("extract", &[string, fields::time_or_interval], fields::part_type, fields::date_part),
     F::new("last_day", &[date], gives_date, fields::last_day),
     F::new("next_day", &[date, string], gives_date, fields::next_day),
-    F::new("date_trunc", &[string, instant_or_ntz], second, truncate::date_trunc),
+    F::new("date_trunc", &[string, instant], gives_timestamp, truncate::date_trunc),
     F::new("trunc", &[date, string], gives_date, truncate::trunc),
     F::new("date_add", &[date, arithmetic::days_by], gives_date, arithmetic::date_add),
     F::new("date_sub", &[date, arithmetic::days_by], gives_date, arithmetic::date_sub),
@@ -330,11 +332,14 @@ static FUNCTIONS: &[F] = &[
     )
     .optional(1),
     F::new("try_make_timestamp_ntz", &[int, int, int, int, int, make::seconds], gives_ntz, make::try_make_timestamp),
+    F::new("make_dt_interval", &[int, int, int, make::seconds18], make::dt_interval_type, make::make_dt_interval)
+        .optional(4),
+    F::new("make_ym_interval", &[int, int], make::ym_interval_type, make::make_ym_interval).optional(2),
     F::new("date_from_unix_date", &[int], gives_date, epoch::date_from_unix_date),
-    F::new("unix_date", &[date], gives_int, epoch::unix_date),
-    F::new("unix_seconds", &[instant], gives_long, epoch::unix_seconds),
-    F::new("unix_millis", &[instant], gives_long, epoch::unix_millis),
-    F::new("unix_micros", &[instant], gives_long, epoch::unix_micros),
+    F::new("unix_date", &[epoch::only_date], gives_int, epoch::unix_date),
+    F::new("unix_seconds", &[epoch::only_instant], gives_long, epoch::unix_seconds),
+    F::new("unix_millis", &[epoch::only_instant], gives_long, epoch::unix_millis),
+    F::new("unix_micros", &[epoch::only_instant], gives_long, epoch::unix_micros),
     F::new("timestamp_seconds", &[epoch::seconds_arg], gives_timestamp, epoch::timestamp_seconds),
     F::new("timestamp_millis", &[integer_as_long], gives_timestamp, epoch::timestamp_millis),
     F::new("timestamp_micros", &[integer_as_long], gives_timestamp, epoch::timestamp_micros),
@@ -344,14 +349,18 @@ static FUNCTIONS: &[F] = &[
         .rewritten(clock::fix_seconds),
     F::new("to_unix_timestamp", &[pattern::parsed, string], gives_long, pattern::unix_timestamp).optional(1),
     F::new("from_unixtime", &[long, string], gives_text, pattern::from_unixtime).optional(1),
-    F::new("date_format", &[instant_or_ntz, string], gives_text, pattern::date_format),
-    F::new("to_timestamp", &[pattern::parsed, string], gives_timestamp, pattern::to_timestamp).optional(1),
-    F::new("to_timestamp_ltz", &[pattern::parsed, string], gives_timestamp, pattern::to_timestamp).optional(1),
-    F::new("to_timestamp_ntz", &[pattern::parsed, string], gives_ntz, pattern::to_timestamp).optional(1),
-    F::new("try_to_timestamp", &[pattern::parsed, string], gives_timestamp, pattern::try_to_timestamp).optional(1),
-    F::new("to_date", &[pattern::parsed, string], gives_date, pattern::to_date).optional(1),
-    F::new("try_to_date", &[pattern::parsed, string], gives_date, pattern::try_to_date).optional(1),
-    F::new("convert_timezone", &[string, string, ntz], gives_ntz, arithmetic::convert_timezone),
+    F::new("date_format", &[instant, string], gives_text, pattern::date_format),
+    F::new("to_timestamp", &[pattern::parsed_or_number, string], gives_timestamp, pattern::to_timestamp).optional(1),
+    F::new("to_timestamp_ltz", &[pattern::parsed_or_number, string], gives_timestamp, pattern::to_timestamp)
+        .optional(1),
+    F::new("to_timestamp_ntz", &[pattern::parsed_or_printed, string], gives_ntz, pattern::to_timestamp).optional(1),
+    F::new("try_to_timestamp", &[pattern::parsed_or_number, string], gives_timestamp, pattern::try_to_timestamp)
+        .optional(1),
+    F::new("to_date", &[pattern::parsed_or_printed, string], gives_date, pattern::to_date).optional(1),
+    F::new("try_to_date", &[pattern::parsed_or_printed, string], gives_date, pattern::try_to_date).optional(1),
+    F::new("convert_timezone", &[any, any, any], gives_ntz, arithmetic::convert_timezone)
+        .optional(1)
+        .coerced(arithmetic::zones_and_time),
     // Arrays
     F::new("array", &[any], array_build::array_type, array_build::array)
         .optional(1)
@@ -380,9 +389,8 @@ static FUNCTIONS: &[F] = &[
     F::new("array_except", &[array, array], same, sets::array_except).coerced(types::all_alike),
     F::new("arrays_overlap", &[array, array], gives_boolean, sets::arrays_overlap).coerced(types::all_alike),
     F::new("array_contains", &[array, any], gives_boolean, element::array_contains)
-        .coerced(array_build::array_and_element),
-    F::new("array_position", &[array, any], gives_long, element::array_position)
-        .coerced(array_build::array_and_element),
+        .coerced(array_build::array_and_wanted),
+    F::new("array_position", &[array, any], gives_long, element::array_position).coerced(array_build::array_and_wanted),
     F::new("get", &[array, int], array_order::element_type, element::get),
     F::new("shuffle", &[array], same, misc::shuffle).volatile(),
     F::new("size", &[array_or_map], gives_int, element::size),
@@ -400,13 +408,13 @@ static FUNCTIONS: &[F] = &[
     F::new("map_from_arrays", &[array, array], maps::from_arrays_type, maps::map_from_arrays),
     F::new("map_from_entries", &[array], maps::from_entries_type, maps::map_from_entries),
     F::new("map_concat", &[map], maps::concat_type, maps::map_concat).optional(1).repeats().coerced(types::all_alike),
-    F::new("map_contains_key", &[map, any], gives_boolean, element::map_contains_key).coerced(element::element_at_args),
+    F::new("map_contains_key", &[map, any], gives_boolean, element::map_contains_key).coerced(element::map_and_key),
     F::new("str_to_map", &[string, string, string], maps::text_map, maps::str_to_map).optional(2),
     F::new("struct", &[any], structs::struct_type, structs::create).optional(1).repeats(),
-    F::new("named_struct", &[any], structs::named_struct_type, structs::named_struct).repeats(),
+    F::new("named_struct", &[any], structs::named_struct_type, structs::named_struct).optional(1).repeats(),
     // JSON
-    F::new("from_json", &[string, any, json::options_map], json::from_json_type, json::from_json).optional(1),
-    F::new("to_json", &[json::nested, json::options_map], gives_text, json::to_json).optional(1),
+    F::new("from_json", &[only_text, any, json::options_map], json::from_json_type, json::from_json).optional(1),
+    F::new("to_json", &[any, json::options_map], gives_text, json::to_json).optional(1).coerced(json::to_json_args),
     F::new("schema_of_json", &[string, json::options_map], gives_text, json::schema_of_json).optional(1),
     F::new("get_json_object", &[string, string], gives_text, json::get_json_object),
     F::new("json_array_length", &[string], gives_int, json::json_array_length),
@@ -473,36 +481,4 @@ pub fn register_all(builder: SessionStateBuilder) -> SessionStateBuilder {
 
 fn implicit_cast() -> Arc<ScalarUDF> {
     Arc::clone(&BY_NAME[IMPLICIT_CAST])
-}
-
-use arrow::datatypes::DataType;
-
-/// A string, or an array.
-fn string_or_array(t: &DataType) -> Option<DataType> {
-    if matches!(t, DataType::List(_)) { Some(t.clone()) } else { string(t) }
-}
-
-/// The bytes of a binary, or of anything printed.
-fn binary_of_text(t: &DataType) -> Option<DataType> {
-    string(t).map(|_| DataType::Binary)
-}
-
-/// A number or an interval.
-fn number_or_interval(t: &DataType) -> Option<DataType> {
-    if matches!(t, DataType::Duration(_)) { Some(t.clone()) } else { number(t) }
-}
-
-/// FLOAT as it is, other numbers as DOUBLE.
-fn float_or_double(t: &DataType) -> Option<DataType> {
-    if *t == DataType::Float32 { Some(DataType::Float32) } else { double(t) }
-}
-
-/// An integer as BIGINT.
-fn integer_as_long(t: &DataType) -> Option<DataType> {
-    integer(t).map(|_| DataType::Int64)
-}
-
-/// TIMESTAMP_NTZ.
-fn ntz(t: &DataType) -> Option<DataType> {
-    instant(t).map(|_| types::timestamp_ntz())
 }

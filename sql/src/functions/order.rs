@@ -58,16 +58,29 @@ impl Comparable {
     pub(super) fn new(data_type: &DataType) -> Result<Self> {
         let field =
             SortField::new_with_options(data_type.clone(), SortOptions { descending: false, nulls_first: true });
-        let converter = RowConverter::new(vec![field]).map_err(|_| {
+        let refuse = || {
             refused(
                 "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE",
                 format!("values of the type {} cannot be compared", types::sql_name(data_type)),
             )
-        })?;
-        Ok(Self { converter })
+        };
+        if has_map(data_type) {
+            return Err(refuse());
+        }
+        Ok(Self { converter: RowConverter::new(vec![field]).map_err(|_| refuse())? })
     }
 
     pub(super) fn rows(&self, array: &ArrayRef) -> Result<Rows> {
         Ok(self.converter.convert_columns(&[normalised(array)])?)
+    }
+}
+
+/// Whether there is a map in a type.
+pub(super) fn has_map(t: &DataType) -> bool {
+    match t {
+        DataType::Map(..) => true,
+        DataType::List(field) => has_map(field.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|f| has_map(f.data_type())),
+        _ => false,
     }
 }

@@ -105,6 +105,24 @@ fn quoted(chars: &mut impl Iterator<Item = char>, out: &mut String) {
     out.push_str(&regex::escape(&text));
 }
 
+/// Finds as Java's matcher does: after a find the next begins where it ended, even if it is empty; after an empty one a
+/// character further.
+fn finds<'t>(regex: &Regex, text: &'t str, mut each: impl FnMut(Captures<'t>) -> Result<bool>) -> Result<()> {
+    let mut at = 0;
+    while at <= text.len() {
+        let Some(captures) = regex.captures_at(text, at) else { break };
+        let found = captures.get_match();
+        at = found.end();
+        if found.is_empty() {
+            at += text[at..].chars().next().map_or(1, char::len_utf8);
+        }
+        if !each(captures)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The pattern of each row, compiled once where it is a constant, and once per change where it is a column.
 pub(super) struct Patterns<'a> {
     column: Option<Column<'a, StringArray>>,
@@ -149,7 +167,13 @@ pub(super) fn regexp_count(call: &Call<'_>) -> Result<ArrayRef> {
     let text = call.column::<StringArray>(0)?;
     let mut patterns = Patterns::new(call, 1, "")?;
     numbers::<Int32Type>(call.rows, |row| {
-        Ok(patterns.get(row)?.zip(text.get(row)).map(|(p, s)| p.find_iter(s).count() as i32))
+        let Some((pattern, s)) = patterns.get(row)?.zip(text.get(row)) else { return Ok(None) };
+        let mut count = 0;
+        finds(pattern, s, |_| {
+            count += 1;
+            Ok(true)
+        })?;
+        Ok(Some(count))
     })
 }
 
@@ -209,11 +233,15 @@ pub(super) fn regexp_extract_all(call: &Call<'_>) -> Result<ArrayRef> {
     let mut patterns = Patterns::new(call, 1, "")?;
     lists(call, |row, items| {
         let Some((pattern, s)) = patterns.get(row)?.zip(text.get(row)) else { return Ok(None) };
-        for captures in pattern.captures_iter(s) {
-            let Some(group) = group(call, pattern, row)? else { return Ok(None) };
-            items.append_value(captures.get(group).map_or("", |m| m.as_str()));
-        }
-        Ok(Some(()))
+        let mut has_group = true;
+        finds(pattern, s, |captures| {
+            match group(call, pattern, row)? {
+                Some(group) => items.append_value(captures.get(group).map_or("", |m| m.as_str())),
+                None => has_group = false,
+            }
+            Ok(has_group)
+        })?;
+        Ok(has_group.then_some(()))
     })
 }
 
@@ -291,22 +319,29 @@ pub(super) fn regexp_replace(call: &Call<'_>) -> Result<ArrayRef> {
         let position = position.as_ref().map_or(Some(1), |p| p.get(row));
         let (Some(s), Some(with), Some(position)) = (text.get(row), with.get(row), position) else { return Ok(None) };
         let Some(pattern) = patterns.get(row)? else { return Ok(None) };
-        let start = byte_of(s, position.max(1) as usize - 1);
+        if position < 1 {
+            let message = format!("The position must be between (0, 2147483647] (current value = {position}).");
+            return Err(fails("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", message));
+        }
+        let start = byte_of(s, position as usize - 1);
         if start > 0 && start >= s.len() {
             out.push_str(s);
             return Ok(Some(()));
         }
         let mut last = 0;
-        for captures in pattern.captures_iter(s).filter(|c| c.get_match().start() >= start) {
+        finds(pattern, s, |captures| {
+            let found = captures.get_match();
+            if found.start() < start {
+                return Ok(true);
+            }
             if parsed.as_ref().is_none_or(|(text, _)| text != with) {
                 parsed = Some((with.to_string(), replacement(with, pattern)?));
             }
-            let pieces = parsed.as_ref().map_or(&[][..], |(_, pieces)| pieces);
-            let found = captures.get_match();
             out.push_str(&s[last..found.start()]);
-            expand(pieces, &captures, out);
+            expand(parsed.as_ref().map_or(&[][..], |(_, pieces)| pieces), &captures, out);
             last = found.end();
-        }
+            Ok(true)
+        })?;
         out.push_str(&s[last..]);
         Ok(Some(()))
     })
@@ -329,7 +364,7 @@ fn expand(pieces: &[Piece], captures: &Captures<'_>, out: &mut String) {
 
 /// Reads Java's replacement: `$1`, `${name}`, and `\` before a character that means itself.
 fn replacement(with: &str, pattern: &Regex) -> Result<Vec<Piece>> {
-    let bad = |what: &str| fails("INVALID_PARAMETER_VALUE.PATTERN", format!("the replacement '{with}' {what}"));
+    let bad = |what: &str| fails("INVALID_REGEXP_REPLACE", format!("the replacement '{with}' {what}"));
     let mut pieces = Vec::new();
     let mut text = String::new();
     let mut chars = with.chars().peekable();

@@ -40,7 +40,7 @@ pub(super) fn struct_type(shape: &Shape<'_>) -> Result<DataType> {
 
 /// The type of `named_struct(…)`: its names are constants.
 pub(super) fn named_struct_type(shape: &Shape<'_>) -> Result<DataType> {
-    if shape.types.len() % 2 != 0 {
+    if !shape.types.len().is_multiple_of(2) {
         return Err(refused("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", "The `named_struct` requires 2n (n > 0) parameters."));
     }
     let fields = (0..shape.types.len()).step_by(2).map(|at| {

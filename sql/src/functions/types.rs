@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 pub(super) use millstream_formats::types::{array_of, map_of, struct_of, timestamp, timestamp_ntz};
 
 use super::error::refused;
@@ -94,7 +94,21 @@ pub(super) fn double(t: &DataType) -> Option<DataType> {
 
 /// BOOLEAN.
 pub(super) fn boolean(t: &DataType) -> Option<DataType> {
-    matches!(t, DataType::Boolean | DataType::Utf8 | DataType::Null).then_some(DataType::Boolean)
+    matches!(t, DataType::Boolean | DataType::Null).then_some(DataType::Boolean)
+}
+
+/// STRING and nothing that would have to be printed.
+pub(super) fn only_text(t: &DataType) -> Option<DataType> {
+    matches!(t, DataType::Utf8 | DataType::Null).then_some(DataType::Utf8)
+}
+
+/// Any number, strings as they are: they become what the other arguments are.
+pub(super) fn number_or_text(t: &DataType) -> Option<DataType> {
+    match t {
+        DataType::Null => Some(DataType::Float64),
+        t if is_numeric(t) || *t == DataType::Utf8 => Some(t.clone()),
+        _ => None,
+    }
 }
 
 /// Any number; strings are read as DOUBLE.
@@ -158,6 +172,26 @@ pub(super) fn map(t: &DataType) -> Option<DataType> {
 /// ARRAY or MAP.
 pub(super) fn array_or_map(t: &DataType) -> Option<DataType> {
     map(t).filter(|_| matches!(t, DataType::Map(..))).or_else(|| array(t))
+}
+
+/// A string, or an array.
+pub(super) fn string_or_array(t: &DataType) -> Option<DataType> {
+    if matches!(t, DataType::List(_)) { Some(t.clone()) } else { text_or_binary(t) }
+}
+
+/// A number or an interval.
+pub(super) fn number_or_interval(t: &DataType) -> Option<DataType> {
+    if matches!(t, DataType::Duration(_)) { Some(t.clone()) } else { number(t) }
+}
+
+/// FLOAT as it is, other numbers as DOUBLE.
+pub(super) fn float_or_double(t: &DataType) -> Option<DataType> {
+    if *t == DataType::Float32 { Some(DataType::Float32) } else { double(t) }
+}
+
+/// An integer as BIGINT.
+pub(super) fn integer_as_long(t: &DataType) -> Option<DataType> {
+    (is_integral(t) || *t == DataType::Null).then_some(DataType::Int64)
 }
 
 // ---- results ------------------------------------------------------------------------------------------------------
@@ -253,6 +287,20 @@ pub(super) fn all_alike(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(vec![widest(types)?; types.len()])
 }
 
+/// As [`all_alike`], but strings and other types have nothing in common.
+pub(super) fn all_alike_without_text(types: &[DataType]) -> Result<Vec<DataType>> {
+    let is_text = |t: &&DataType| **t == DataType::Utf8;
+    let others = types.iter().filter(|t| **t != DataType::Null && !is_text(t)).count();
+    if others > 0 && types.iter().any(|t| is_text(&t)) {
+        let names: Vec<String> = types.iter().map(sql_name).collect();
+        return Err(refused(
+            "DATATYPE_MISMATCH.DATA_DIFF_TYPES",
+            format!("Input to the function should all be the same type, but it's [{}].", names.join(", ")),
+        ));
+    }
+    all_alike(types)
+}
+
 /// As [`all_alike`], but the first argument stays what it is.
 pub(super) fn rest_alike(types: &[DataType]) -> Result<Vec<DataType>> {
     let mut all = vec![types[0].clone()];
@@ -322,6 +370,16 @@ pub(super) fn as_decimal(t: &DataType) -> Option<(u8, i8)> {
         DataType::Int64 => Some((20, 0)),
         _ => None,
     }
+}
+
+/// As [`as_decimal`]; of a whole number that is written in the query, only the digits that it has.
+pub(super) fn decimal_of(t: &DataType, constant: Option<&ScalarValue>) -> Option<(u8, i8)> {
+    let written = match constant {
+        Some(ScalarValue::Int32(Some(n))) => i64::from(*n),
+        Some(ScalarValue::Int64(Some(n))) => *n,
+        _ => return as_decimal(t),
+    };
+    Some((written.unsigned_abs().to_string().len() as u8, 0))
 }
 
 /// Microseconds of a calendar or of an instant, whichever the type says.

@@ -39,7 +39,9 @@ impl Zone {
         if let Some(seconds) = parse_offset(offset) {
             return Ok(Self::Fixed(seconds));
         }
-        text.parse::<Tz>().map(Self::Region).map_err(|_| {
+        // Java's old three-letter names are the other crate's knowledge.
+        let region = || millstream_formats::java_time::Zone::parse(text).ok().and_then(|z| z.id().parse::<Tz>().ok());
+        text.parse::<Tz>().ok().or_else(region).map(Self::Region).ok_or_else(|| {
             fails(
                 "INVALID_TIMEZONE",
                 format!(

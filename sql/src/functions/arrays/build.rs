@@ -172,10 +172,28 @@ pub(in crate::functions) fn array_insert(call: &Call<'_>) -> Result<ArrayRef> {
 pub(in crate::functions) fn array_and_element(given: &[DataType]) -> Result<Vec<DataType>> {
     let mut targets = given.to_vec();
     let last = given.len() - 1;
-    let element = types::widest(&[types::element(&given[0])?, given[last].clone()])?;
+    let both = [types::element(&given[0])?, given[last].clone()];
+    let element = types::all_alike_without_text(&both).map_err(|_| {
+        let message = format!(
+            "Input should have been {} followed by a value with the same element type, but it's {}.",
+            types::sql_name(&given[0]),
+            types::sql_name(&given[last])
+        );
+        refused("DATATYPE_MISMATCH.ARRAY_FUNCTION_DIFF_TYPES", message)
+    })?;
+    let element = element[0].clone();
     targets[0] = types::array_of(element.clone());
     targets[last] = element;
     Ok(targets)
+}
+
+/// As [`array_and_element`], for functions that look for something: nobody looks for NULL.
+pub(in crate::functions) fn array_and_wanted(given: &[DataType]) -> Result<Vec<DataType>> {
+    let is_null = given[0] == types::array_of(DataType::Null) || given[1] == DataType::Null;
+    if is_null {
+        return Err(refused("DATATYPE_MISMATCH.NULL_TYPE", "Null typed values cannot be used as arguments."));
+    }
+    array_and_element(given)
 }
 
 /// The type of `arrays_zip(…)`: structs with a field per argument, named by position.

@@ -8,7 +8,7 @@ use arrow::row::Rows;
 use datafusion::common::Result;
 
 use super::Lists;
-use crate::functions::error::fails;
+use crate::functions::error::{fails, refused};
 use crate::functions::function::{Call, Shape};
 use crate::functions::maps::Maps;
 use crate::functions::order::Comparable;
@@ -99,6 +99,14 @@ pub(in crate::functions) fn map_value(call: &Call<'_>) -> Result<ArrayRef> {
         range.into_iter().flatten().find(|p| wanted.is_equal(*p, at)).map(|p| p as u32)
     });
     Ok(take(maps.values(), &positions.collect::<UInt32Array>(), None)?)
+}
+
+/// A map and a key that is not NULL itself.
+pub(in crate::functions) fn map_and_key(given: &[DataType]) -> Result<Vec<DataType>> {
+    if given[1] == DataType::Null {
+        return Err(refused("DATATYPE_MISMATCH.NULL_TYPE", "Null typed values cannot be used as arguments."));
+    }
+    element_at_args(given)
 }
 
 /// `map_contains_key(m, key)`.

@@ -68,7 +68,7 @@ pub(in crate::functions) fn sequence(call: &Call<'_>) -> Result<ArrayRef> {
         offsets.push(data.len())?;
         validity.push(is_valid);
     }
-    let values = units.from_local(Int64Array::from(data), element.data_type())?;
+    let values = units.as_elements(Int64Array::from(data), element.data_type())?;
     Ok(Arc::new(ListArray::try_new(element, offsets.finish(), values, validity.finish())?))
 }
 
@@ -180,7 +180,7 @@ impl Units {
         })
     }
 
-    fn from_local(&self, data: Int64Array, element: &DataType) -> Result<ArrayRef> {
+    fn as_elements(&self, data: Int64Array, element: &DataType) -> Result<ArrayRef> {
         let data = match self.zone {
             Some(zone) => data.unary(|x| zone.instant_of(x)),
             None => data,

@@ -244,6 +244,15 @@ fn shifted(call: &Call<'_>, shift: fn(crate::functions::zone::Zone, i64) -> i64)
     })
 }
 
+/// One or two zones and a TIMESTAMP_NTZ.
+pub(in crate::functions) fn zones_and_time(given: &[DataType]) -> Result<Vec<DataType>> {
+    let mut targets = vec![DataType::Utf8; given.len()];
+    if let Some(last) = targets.last_mut() {
+        *last = types::timestamp_ntz();
+    }
+    Ok(targets)
+}
+
 /// `convert_timezone([from,] to, x)` of a TIMESTAMP_NTZ.
 pub(in crate::functions) fn convert_timezone(call: &Call<'_>) -> Result<ArrayRef> {
     use crate::functions::zone::Zone;

@@ -7,7 +7,7 @@ use arrow::datatypes::{
 use datafusion::common::Result;
 
 use super::timestamps;
-use crate::functions::error::overflow;
+use crate::functions::error::{fails, overflow};
 use crate::functions::function::Call;
 use crate::functions::rows::numbers;
 use crate::functions::zone::MICROS_PER_SECOND;
@@ -17,7 +17,6 @@ pub(in crate::functions) fn seconds_arg(t: &DataType) -> Option<DataType> {
     match t {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Null => Some(DataType::Int64),
         DataType::Int64 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => Some(t.clone()),
-        DataType::Utf8 => Some(DataType::Float64),
         _ => None,
     }
 }
@@ -46,7 +45,9 @@ pub(in crate::functions) fn timestamp_seconds(call: &Call<'_>) -> Result<ArrayRe
 }
 
 fn scaled(n: i64, unit: i64) -> Result<Option<i64>> {
-    n.checked_mul(unit).map(Some).ok_or_else(|| overflow("long"))
+    n.checked_mul(unit).map(Some).ok_or_else(|| {
+        fails("DATETIME_OVERFLOW", format!("Datetime operation overflow: {n} is beyond the last timestamp."))
+    })
 }
 
 /// `timestamp_millis(n)`.
@@ -91,4 +92,14 @@ pub(in crate::functions) fn unix_date(call: &Call<'_>) -> Result<ArrayRef> {
 pub(in crate::functions) fn date_from_unix_date(call: &Call<'_>) -> Result<ArrayRef> {
     let days = call.column::<Int32Array>(0)?;
     numbers::<Date32Type>(call.rows, |row| Ok(days.get(row)))
+}
+
+/// DATE and nothing that would have to be cast.
+pub(in crate::functions) fn only_date(t: &DataType) -> Option<DataType> {
+    matches!(t, DataType::Date32 | DataType::Null).then_some(DataType::Date32)
+}
+
+/// TIMESTAMP, TIMESTAMP_NTZ as one.
+pub(in crate::functions) fn only_instant(t: &DataType) -> Option<DataType> {
+    matches!(t, DataType::Timestamp(..) | DataType::Null).then(crate::functions::types::timestamp)
 }

@@ -1,7 +1,7 @@
 //! year, month, hour and kin; extract and date_part; names of days and months.
 
 use arrow::array::{ArrayRef, Date32Array};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, IntervalUnit};
 use datafusion::common::{Result, ScalarValue};
 
 use super::Local;
@@ -119,6 +119,71 @@ of_time! {
     second => |t| t / MICROS_PER_SECOND % 60,
 }
 
+/// A date, a timestamp or an interval.
+pub(in crate::functions) fn time_or_interval(t: &DataType) -> Option<DataType> {
+    match t {
+        DataType::Duration(_) | DataType::Interval(IntervalUnit::YearMonth) => Some(t.clone()),
+        t => crate::functions::types::instant_or_ntz(t),
+    }
+}
+
+/// A part of an interval: how many of the smallest unit it has, and after how many it begins again (0: never).
+struct IntervalPart {
+    unit: i64,
+    cycle: i64,
+    data_type: DataType,
+}
+
+fn interval_part(name: &str, interval: &DataType) -> Option<IntervalPart> {
+    let part = |unit, cycle, data_type| Some(IntervalPart { unit, cycle, data_type });
+    let name = name.trim().to_ascii_uppercase();
+    match (interval, name.as_str()) {
+        (DataType::Interval(_), "YEAR" | "Y" | "YEARS" | "YR" | "YRS") => part(12, 0, DataType::Int32),
+        (DataType::Interval(_), "MONTH" | "MON" | "MONS" | "MONTHS") => part(1, 12, DataType::Int8),
+        (DataType::Duration(_), "DAY" | "D" | "DAYS") => part(MICROS_PER_DAY, 0, DataType::Int32),
+        (DataType::Duration(_), "HOUR" | "H" | "HOURS" | "HR" | "HRS") => {
+            part(3_600 * MICROS_PER_SECOND, 24, DataType::Int8)
+        }
+        (DataType::Duration(_), "MINUTE" | "M" | "MIN" | "MINS" | "MINUTES") => {
+            part(60 * MICROS_PER_SECOND, 60, DataType::Int8)
+        }
+        (DataType::Duration(_), "SECOND" | "S" | "SEC" | "SECONDS" | "SECS") => {
+            part(1, 60 * MICROS_PER_SECOND, DataType::Decimal128(8, 6))
+        }
+        _ => None,
+    }
+}
+
+fn of_interval(call: &Call<'_>) -> Result<ArrayRef> {
+    let name = super::constant_text(call, 0).unwrap_or_default();
+    let source = call.array(1)?;
+    let Some(part) = interval_part(name, source.data_type()) else {
+        return Err(refused("INVALID_EXTRACT_FIELD", format!("Cannot extract `{name}` from the source.")));
+    };
+    let count = |row: usize| {
+        use arrow::array::{Array, AsArray};
+        let whole = match source.data_type() {
+            _ if source.is_null(row) => return None,
+            DataType::Duration(_) => source.as_primitive::<arrow::datatypes::DurationMicrosecondType>().value(row),
+            _ => i64::from(source.as_primitive::<arrow::datatypes::IntervalYearMonthType>().value(row)),
+        };
+        let units = whole / part.unit;
+        Some(if part.cycle > 0 { units % part.cycle } else { units })
+    };
+    match part.data_type {
+        DataType::Int8 => numbers::<arrow::datatypes::Int8Type>(call.rows, |row| Ok(count(row).map(|n| n as i8))),
+        DataType::Int32 => numbers::<Int32Type>(call.rows, |row| Ok(count(row).map(|n| n as i32))),
+        _ => {
+            let array = values::<Decimal128Type>(call.rows, |row| Ok(count(row).map(i128::from)))?;
+            Ok(std::sync::Arc::new(array.with_data_type(call.returns.clone())))
+        }
+    }
+}
+
+fn is_interval(t: &DataType) -> bool {
+    matches!(t, DataType::Duration(_) | DataType::Interval(_))
+}
+
 /// A part of a date or timestamp that extract knows.
 #[derive(Clone, Copy)]
 enum Part {
@@ -160,6 +225,17 @@ fn part_of(shape: &Shape<'_>) -> Result<Part> {
 
 /// The type of a part: seconds have a fraction.
 pub(in crate::functions) fn part_type(shape: &Shape<'_>) -> Result<DataType> {
+    if is_interval(&shape.types[1])
+        && let Some(ScalarValue::Utf8(Some(name))) = shape.constants[0]
+    {
+        return match interval_part(name, &shape.types[1]) {
+            Some(part) => Ok(part.data_type),
+            None => Err(refused(
+                "INVALID_EXTRACT_FIELD",
+                format!("Cannot extract `{name}` from the source; it has no such field."),
+            )),
+        };
+    }
     match part_of(shape)? {
         Part::Seconds => Ok(DataType::Decimal128(8, 6)),
         _ => Ok(DataType::Int32),
@@ -168,6 +244,9 @@ pub(in crate::functions) fn part_type(shape: &Shape<'_>) -> Result<DataType> {
 
 /// `date_part(field, x)` and `extract(field FROM x)`.
 pub(in crate::functions) fn date_part(call: &Call<'_>) -> Result<ArrayRef> {
+    if is_interval(call.raw(1).data_type()) {
+        return of_interval(call);
+    }
     let part = super::constant_text(call, 0).and_then(part).unwrap_or(Part::Seconds);
     let local = Local::new(call, 1)?;
     match part {

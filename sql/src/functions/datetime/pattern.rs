@@ -15,13 +15,17 @@ use crate::functions::error::{fails, wrapped};
 use crate::functions::function::Call;
 use crate::functions::rows::{Column, numbers};
 use crate::functions::types;
-use crate::functions::zone::{MICROS_PER_DAY, MICROS_PER_SECOND};
+use crate::functions::zone::{MICROS_PER_DAY, MICROS_PER_SECOND, Zone};
 
 /// The pattern where a function is given none.
 const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";
 
 /// Compiled patterns by their text; a query has few.
-static COMPILED: LazyLock<Mutex<HashMap<(String, bool), Arc<DateTimeFormat>>>> = LazyLock::new(Mutex::default);
+static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+
+/// By pattern, and whether it is to parse.
+type Compiled = HashMap<(String, bool), Arc<DateTimeFormat>>;
+
 const MOST_COMPILED: usize = 256;
 
 fn compile(pattern: &str, is_for_parsing: bool) -> Result<Arc<DateTimeFormat>> {
@@ -32,12 +36,26 @@ fn compile(pattern: &str, is_for_parsing: bool) -> Result<Arc<DateTimeFormat>> {
     }
     let format =
         if is_for_parsing { DateTimeFormat::compile_for_parsing(pattern) } else { DateTimeFormat::compile(pattern) };
-    let format = Arc::new(format.map_err(wrapped)?);
+    let format = Arc::new(format.map_err(|error| unknown_pattern(&error.to_string()))?);
     if compiled.len() >= MOST_COMPILED {
         compiled.clear();
     }
     compiled.insert(key, Arc::clone(&format));
     Ok(format)
+}
+
+/// Under the name that Spark has for it: what Spark 2 would have read otherwise has names of its own.
+fn unknown_pattern(message: &str) -> DataFusionError {
+    let condition = if message.contains("week-based") {
+        "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_WEEK_BASED_PATTERN"
+    } else if message.contains("Illegal pattern character") && !message.contains("character: E") {
+        "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER"
+    } else if message.contains("Unknown pattern letter") {
+        "INVALID_DATETIME_PATTERN.WITH_SUGGESTION"
+    } else {
+        "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION"
+    };
+    fails(condition, message)
 }
 
 /// The pattern of each row.
@@ -52,12 +70,20 @@ impl<'a> Formats<'a> {
         let column = if call.has(at) { Some(call.column::<StringArray>(at)?) } else { None };
         let fixed = match &column {
             None => Some(compile(DEFAULT, is_for_parsing)?),
-            Some(column) => column.constant().map(|p| compile(p, is_for_parsing)).transpose()?,
+            // A wrong pattern is no error where there is nothing to print or read.
+            Some(column) if call.raw(0).null_count() < call.raw(0).len() => {
+                column.constant().map(|p| compile(p, is_for_parsing)).transpose()?
+            }
+            Some(_) => None,
         };
         Ok(Self { column, fixed, is_for_parsing })
     }
 
-    fn get(&self, row: usize) -> Result<Option<Arc<DateTimeFormat>>> {
+    /// The pattern for a row's value, if both are there.
+    fn of(&self, source: &dyn Array, row: usize) -> Result<Option<Arc<DateTimeFormat>>> {
+        if source.is_null(row) {
+            return Ok(None);
+        }
         match (&self.fixed, &self.column) {
             (Some(format), _) => Ok(Some(Arc::clone(format))),
             (None, Some(column)) => column.get(row).map(|p| compile(p, self.is_for_parsing)).transpose(),
@@ -86,7 +112,7 @@ fn formatted(call: &Call<'_>, source: &ArrayRef) -> Result<ArrayRef> {
         return Ok(Arc::new(format.format(source, zone).map_err(wrapped)?));
     }
     let printed = (0..call.rows).map(|row| {
-        let Some(format) = formats.get(row)? else { return Ok(None) };
+        let Some(format) = formats.of(source, row)? else { return Ok(None) };
         let text = format.format(&source.slice(row, 1), zone).map_err(wrapped)?;
         Ok(text.is_valid(0).then(|| text.value(0).to_string()))
     });
@@ -114,13 +140,23 @@ fn unparsed(text: &str) -> DataFusionError {
     )
 }
 
-/// A string by a pattern, or anything that casts.
+/// A string by a pattern, or a date or timestamp.
 pub(in crate::functions) fn parsed(t: &DataType) -> Option<DataType> {
     match t {
         DataType::Utf8 | DataType::Date32 | DataType::Timestamp(..) => Some(t.clone()),
         DataType::Null => Some(DataType::Utf8),
         _ => None,
     }
+}
+
+/// As [`parsed`], or a number of seconds.
+pub(in crate::functions) fn parsed_or_number(t: &DataType) -> Option<DataType> {
+    if types::is_numeric(t) { Some(t.clone()) } else { parsed(t) }
+}
+
+/// As [`parsed`]; a number is a text like any other.
+pub(in crate::functions) fn parsed_or_printed(t: &DataType) -> Option<DataType> {
+    if types::is_numeric(t) { Some(DataType::Utf8) } else { parsed(t) }
 }
 
 /// `to_timestamp(x [, pattern])`.
@@ -154,7 +190,7 @@ fn by_pattern(
 ) -> Result<ArrayRef> {
     let formats = Formats::new(call, 1, true)?;
     timestamps(call, |row| {
-        let Some(format) = formats.get(row)?.filter(|_| text.is_valid(row)) else { return Ok(None) };
+        let Some(format) = formats.of(text, row)? else { return Ok(None) };
         match read(&format, text.value(row)) {
             Some(value) => Ok(Some(value)),
             None => on_unread(text.value(row), call.name),
@@ -167,7 +203,10 @@ fn cast_or(call: &Call<'_>, source: &ArrayRef, on_unread: OnUnread) -> Result<Ar
     let is_trying = on_unread("", call.name).is_ok();
     let zone = call.zone()?;
     let Some(text) = source.as_string_opt::<i32>().filter(|_| is_trying) else {
-        return cast::to(source, call.returns, &zone);
+        return match cast::to(source, call.returns, &zone) {
+            Err(_) if is_trying => cast_each(source, call.returns, zone),
+            cast => cast,
+        };
     };
     let read: ArrayRef = match call.returns {
         DataType::Date32 => Arc::new(millstream_formats::java_time::cast_string_to_date(text)),
@@ -175,6 +214,15 @@ fn cast_or(call: &Call<'_>, source: &ArrayRef, on_unread: OnUnread) -> Result<Ar
         _ => Arc::new(millstream_formats::java_time::cast_string_to_timestamp(text, zone.to_java()?, now())),
     };
     cast::plain(&read, call.returns)
+}
+
+/// Row by row, null where the cast fails.
+fn cast_each(source: &ArrayRef, target: &DataType, zone: Zone) -> Result<ArrayRef> {
+    let null = arrow::array::new_null_array(target, 1);
+    let rows = (0..source.len()).map(|row| cast::to(&source.slice(row, 1), target, &zone));
+    let rows: Vec<ArrayRef> = rows.map(|row| row.unwrap_or_else(|_| Arc::clone(&null))).collect();
+    let rows: Vec<&dyn Array> = rows.iter().map(AsRef::as_ref).collect();
+    Ok(arrow::compute::concat(&rows)?)
 }
 
 /// `to_date(x [, pattern])`.
@@ -196,7 +244,7 @@ fn read_dates(call: &Call<'_>, on_unread: OnUnread) -> Result<ArrayRef> {
     let java = zone.to_java()?;
     let formats = Formats::new(call, 1, true)?;
     numbers::<Date32Type>(call.rows, |row| {
-        let Some(format) = formats.get(row)?.filter(|_| text.is_valid(row)) else { return Ok(None) };
+        let Some(format) = formats.of(text, row)? else { return Ok(None) };
         match format.parse_timestamp(text.value(row), java) {
             Some(instant) => Ok(Some(zone.local_of(instant).div_euclid(MICROS_PER_DAY) as i32)),
             None => Ok(on_unread(text.value(row), call.name)?.map(|d| d as i32)),
@@ -216,12 +264,15 @@ pub(in crate::functions) fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> 
         let java = zone.to_java()?;
         let formats = Formats::new(call, 1, true)?;
         return numbers::<Int64Type>(call.rows, |row| {
-            let Some(format) = formats.get(row)?.filter(|_| text.is_valid(row)) else { return Ok(None) };
+            let Some(format) = formats.of(text, row)? else { return Ok(None) };
             let instant = format.parse_timestamp(text.value(row), java).ok_or_else(|| unparsed(text.value(row)))?;
             Ok(Some(instant.div_euclid(MICROS_PER_SECOND)))
         });
     }
     let instants = cast::to(&source, &types::timestamp(), &zone)?;
     let column = Column::new(instants.as_primitive::<TimestampMicrosecondType>(), false);
-    numbers::<Int64Type>(call.rows, |row| Ok(column.get(row).map(|t| t.div_euclid(MICROS_PER_SECOND))))
+    // Spark cuts towards zero here, except for unix_timestamp of a TIMESTAMP, where it goes down.
+    let is_down = call.name == "unix_timestamp" && *source.data_type() == types::timestamp();
+    let seconds = |t: i64| if is_down { t.div_euclid(MICROS_PER_SECOND) } else { t / MICROS_PER_SECOND };
+    numbers::<Int64Type>(call.rows, |row| Ok(column.get(row).map(seconds)))
 }

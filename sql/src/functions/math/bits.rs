@@ -10,7 +10,11 @@ use crate::functions::rows::{numbers, texts};
 
 /// BOOLEAN or an integer.
 pub(in crate::functions) fn bits(t: &DataType) -> Option<DataType> {
-    if *t == DataType::Boolean { Some(DataType::Boolean) } else { crate::functions::types::integer(t) }
+    match t {
+        DataType::Boolean => Some(DataType::Boolean),
+        DataType::Utf8 => None,
+        t => crate::functions::types::integer(t),
+    }
 }
 
 /// `bit_count(x)`: a narrow negative number counts as the BIGINT that it is.

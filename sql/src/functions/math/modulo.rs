@@ -1,4 +1,4 @@
-//! mod, pmod and try_mod.
+//! mod and pmod.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(in crate::functions) fn operands(given: &[DataType]) -> Result<Vec<DataType>
 
 /// The wider type; a decimal rest is no longer than its divisor.
 pub(in crate::functions) fn result(shape: &Shape<'_>) -> Result<DataType> {
-    let given = |at: usize| types::as_decimal(&types::plain(shape.given[at].data_type()));
+    let given = |at: usize| types::decimal_of(&types::plain(shape.given[at].data_type()), shape.constants[at]);
     match (&shape.types[0], given(0), given(1)) {
         (DataType::Decimal128(..), Some((p1, s1)), Some((p2, s2))) => {
             let scale = s1.max(s2);
@@ -33,23 +33,12 @@ pub(in crate::functions) fn result(shape: &Shape<'_>) -> Result<DataType> {
 
 /// `mod(a, b)`: the sign is a's.
 pub(in crate::functions) fn modulo(call: &Call<'_>) -> Result<ArrayRef> {
-    rest(call, OnZero::Fail, Sign::OfDividend)
-}
-
-/// `try_mod(a, b)`: null for b = 0.
-pub(in crate::functions) fn try_mod(call: &Call<'_>) -> Result<ArrayRef> {
-    rest(call, OnZero::Null, Sign::OfDividend)
+    rest(call, Sign::OfDividend)
 }
 
 /// `pmod(a, b)`: never negative for a positive b.
 pub(in crate::functions) fn pmod(call: &Call<'_>) -> Result<ArrayRef> {
-    rest(call, OnZero::Fail, Sign::Positive)
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum OnZero {
-    Fail,
-    Null,
+    rest(call, Sign::Positive)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -58,27 +47,28 @@ enum Sign {
     Positive,
 }
 
-fn rest(call: &Call<'_>, on_zero: OnZero, sign: Sign) -> Result<ArrayRef> {
+fn rest(call: &Call<'_>, sign: Sign) -> Result<ArrayRef> {
     match call.raw(0).data_type() {
-        DataType::Int8 => typed::<Int8Type>(call, on_zero, sign, i8::wrapping_rem, i8::wrapping_add),
-        DataType::Int16 => typed::<Int16Type>(call, on_zero, sign, i16::wrapping_rem, i16::wrapping_add),
-        DataType::Int32 => typed::<Int32Type>(call, on_zero, sign, i32::wrapping_rem, i32::wrapping_add),
-        DataType::Int64 => typed::<Int64Type>(call, on_zero, sign, i64::wrapping_rem, i64::wrapping_add),
-        DataType::Float32 => typed::<Float32Type>(call, on_zero, sign, |a, b| a % b, |a, b| a + b),
-        DataType::Float64 => typed::<Float64Type>(call, on_zero, sign, |a, b| a % b, |a, b| a + b),
-        DataType::Decimal128(..) => {
-            typed::<Decimal128Type>(call, on_zero, sign, i128::wrapping_rem, i128::wrapping_add)
+        DataType::Int8 => {
+            typed::<Int8Type>(call, sign, i8::wrapping_rem, |r, b| ((i32::from(r) + i32::from(b)) % i32::from(b)) as i8)
         }
+        DataType::Int16 => typed::<Int16Type>(call, sign, i16::wrapping_rem, |r, b| {
+            ((i32::from(r) + i32::from(b)) % i32::from(b)) as i16
+        }),
+        DataType::Int32 => typed::<Int32Type>(call, sign, i32::wrapping_rem, |r, b| r.wrapping_add(b).wrapping_rem(b)),
+        DataType::Int64 => typed::<Int64Type>(call, sign, i64::wrapping_rem, |r, b| r.wrapping_add(b).wrapping_rem(b)),
+        DataType::Float32 => typed::<Float32Type>(call, sign, |a, b| a % b, |r, b| (r + b) % b),
+        DataType::Float64 => typed::<Float64Type>(call, sign, |a, b| a % b, |r, b| (r + b) % b),
+        DataType::Decimal128(..) => typed::<Decimal128Type>(call, sign, i128::wrapping_rem, |r, b| (r + b) % b),
         other => Err(DataFusionError::Internal(format!("{} of {other}", call.name))),
     }
 }
 
 fn typed<T: ArrowPrimitiveType>(
     call: &Call<'_>,
-    on_zero: OnZero,
     sign: Sign,
     rem: fn(T::Native, T::Native) -> T::Native,
-    add: fn(T::Native, T::Native) -> T::Native,
+    wrap: fn(T::Native, T::Native) -> T::Native,
 ) -> Result<ArrayRef>
 where
     T::Native: PartialOrd + Default,
@@ -88,16 +78,13 @@ where
     let result = values::<T>(call.rows, |row| {
         let (Some(a), Some(b)) = (a.get(row), b.get(row)) else { return Ok(None) };
         if b == zero {
-            return match on_zero {
-                OnZero::Null => Ok(None),
-                OnZero::Fail => Err(fails(
-                    "REMAINDER_BY_ZERO",
-                    "Remainder by zero. Use `try_mod` to tolerate divisor being 0 and return NULL instead.",
-                )),
-            };
+            return Err(fails(
+                "REMAINDER_BY_ZERO",
+                "Remainder by zero. Use `try_mod` to tolerate divisor being 0 and return NULL instead.",
+            ));
         }
         let rest = rem(a, b);
-        Ok(Some(if sign == Sign::Positive && rest < zero { rem(add(rest, b), b) } else { rest }))
+        Ok(Some(if sign == Sign::Positive && rest < zero { wrap(rest, b) } else { rest }))
     })?;
     Ok(Arc::new(result.with_data_type(call.returns.clone())))
 }

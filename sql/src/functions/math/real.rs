@@ -57,10 +57,10 @@ of_double! {
     cosh => f64::cosh,
     /// `tanh(x)`.
     tanh => f64::tanh,
-    /// `asinh(x)`, by the formula that Spark uses.
-    asinh => |x| if x == f64::NEG_INFINITY { x } else { (x + (x * x + 1.0).sqrt()).ln() },
-    /// `acosh(x)`, by the formula that Spark uses.
-    acosh => |x| (x + (x * x - 1.0).sqrt()).ln(),
+    /// `asinh(x)`.
+    asinh => asinh_of,
+    /// `acosh(x)`.
+    acosh => |x| if x > 1e150 { x.ln() + std::f64::consts::LN_2 } else { x.acosh() },
     /// `atanh(x)`, by the formula that Spark uses.
     atanh => |x| 0.5 * (x.ln_1p() - (-x).ln_1p()),
     /// `degrees(x)`, by Java's constant.
@@ -73,13 +73,18 @@ of_double! {
     sign => |x| if x == 0.0 || x.is_nan() { x } else { x.signum() },
 }
 
+/// Rust's own squares the greatest numbers out of range.
+fn asinh_of(x: f64) -> f64 {
+    if x.abs() > 1e150 && x.is_finite() { (x.abs().ln() + std::f64::consts::LN_2).copysign(x) } else { x.asinh() }
+}
+
 macro_rules! logarithms {
     ($($(#[$doc:meta])* $name:ident above $least:expr => $f:expr),* $(,)?) => {
         $($(#[$doc])* pub(in crate::functions) fn $name(call: &Call<'_>) -> Result<ArrayRef> {
             let f: fn(f64) -> f64 = $f;
             let x = call.column::<Float64Array>(0)?;
             // NaN is no lower bound's inferior: it passes.
-            numbers::<Float64Type>(call.rows, |row| Ok(x.get(row).filter(|x| !(*x <= $least)).map(f)))
+            numbers::<Float64Type>(call.rows, |row| Ok(x.get(row).filter(|x| *x > $least || x.is_nan()).map(f)))
         })*
     };
 }
@@ -102,7 +107,7 @@ pub(in crate::functions) fn log(call: &Call<'_>) -> Result<ArrayRef> {
     }
     let (base, x) = (call.column::<Float64Array>(0)?, call.column::<Float64Array>(1)?);
     numbers::<Float64Type>(call.rows, |row| {
-        let both = base.get(row).zip(x.get(row)).filter(|(b, x)| !(*b <= 0.0 || *x <= 0.0));
+        let both = base.get(row).zip(x.get(row)).filter(|(b, x)| (*b > 0.0 || b.is_nan()) && (*x > 0.0 || x.is_nan()));
         Ok(both.map(|(base, x)| x.ln() / base.ln()))
     })
 }

@@ -250,9 +250,16 @@ fn whole(call: &Call<'_>, mode: Mode) -> Result<ArrayRef> {
         }
         _ => {
             let column = call.column::<Float64Array>(0)?;
-            // `as` saturates and makes NaN 0, as Java's narrowing does.
-            let f = |x: f64| if mode == Mode::Ceiling { x.ceil() as i64 } else { x.floor() as i64 };
-            Ok(Arc::new(values::<Int64Type>(call.rows, |row| Ok(column.get(row).map(f)))?))
+            let whole = |x: f64| if mode == Mode::Ceiling { x.ceil() } else { x.floor() };
+            let result = values::<Int64Type>(call.rows, |row| match column.get(row).map(whole) {
+                // 2⁶³ is the first double that is no BIGINT; `as` makes NaN 0, as in Spark.
+                Some(x) if x.abs() >= 9_223_372_036_854_775_808.0 && x != i64::MIN as f64 => Err(fails(
+                    "ARITHMETIC_OVERFLOW",
+                    "overflow. If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.",
+                )),
+                value => Ok(value.map(|x| x as i64)),
+            });
+            Ok(Arc::new(result?))
         }
     }
 }

@@ -61,6 +61,12 @@ pub(in crate::functions) fn reverse(call: &Call<'_>) -> Result<ArrayRef> {
     if matches!(call.returns, DataType::List(_)) {
         return arrays::order::reverse(call);
     }
+    if *call.returns == DataType::Binary {
+        let source = call.column::<arrow::array::BinaryArray>(0)?;
+        return crate::functions::rows::bytes(call.rows, |row, out| {
+            Ok(source.get(row).map(|b| out.extend(b.iter().rev())))
+        });
+    }
     let text = call.column::<StringArray>(0)?;
     texts(call.rows, |row, out| Ok(text.get(row).map(|s| out.extend(s.chars().rev()))))
 }

@@ -5,8 +5,10 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Result;
 
 use crate::functions::error::fails;
-use crate::functions::function::Call;
+use crate::functions::function::{Call, Shape};
+use crate::functions::order::Comparable;
 use crate::functions::rows::{bytes, texts};
+use crate::functions::types;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const HEX_DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -165,8 +167,55 @@ fn unknown_charset(charset: &str, function: &str) -> datafusion::common::DataFus
     )
 }
 
-/// `decode(x, charset)`.
+/// `decode(x, charset)`, or `decode(x, search, result, … [, default])`.
+pub(in crate::functions) fn decode_args(given: &[DataType]) -> Result<Vec<DataType>> {
+    if given.len() == 2 {
+        return Ok(vec![DataType::Binary, DataType::Utf8]);
+    }
+    let is_result = |at: usize| at > 0 && (at.is_multiple_of(2) || at + 1 == given.len());
+    let part = |wanted: bool| {
+        let of_part: Vec<DataType> =
+            (0..given.len()).filter(|at| is_result(*at) == wanted).map(|at| given[at].clone()).collect();
+        types::widest(&of_part)
+    };
+    let (search, result) = (part(false)?, part(true)?);
+    Ok((0..given.len()).map(|at| if is_result(at) { result.clone() } else { search.clone() }).collect())
+}
+
+/// STRING, or the results' type.
+pub(in crate::functions) fn decode_type(shape: &Shape<'_>) -> Result<DataType> {
+    Ok(if shape.types.len() == 2 { DataType::Utf8 } else { shape.types[2].clone() })
+}
+
+/// The result of the first search that equals the value; a null equals a null.
+fn decode_case(call: &Call<'_>) -> Result<ArrayRef> {
+    let searches: Vec<usize> = (1..call.len() - 1).step_by(2).collect();
+    let comparable = Comparable::new(call.raw(0).data_type())?;
+    let value = comparable.rows(call.raw(0))?;
+    let wanted = searches.iter().map(|at| comparable.rows(call.raw(*at))).collect::<Result<Vec<_>>>()?;
+    let null = arrow::array::new_null_array(call.returns, 1);
+    let mut columns: Vec<&dyn Array> = (0..call.len()).map(|at| call.raw(at).as_ref()).collect();
+    // What is searched for has another type than the results, and is never chosen.
+    for at in searches.iter().chain(&[0]) {
+        columns[*at] = null.as_ref();
+    }
+    let place = |row: usize| {
+        let this = value.row(call.row(0, row));
+        let found = searches.iter().zip(&wanted).find(|(at, rows)| rows.row(call.row(**at, row)) == this);
+        match found {
+            Some((at, _)) => (at + 1, call.row(at + 1, row)),
+            None if call.len().is_multiple_of(2) => (call.len() - 1, call.row(call.len() - 1, row)),
+            None => (0, 0),
+        }
+    };
+    Ok(arrow::compute::interleave(&columns, &(0..call.rows).map(place).collect::<Vec<_>>())?)
+}
+
+/// `decode(…)`.
 pub(in crate::functions) fn decode(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.len() > 2 {
+        return decode_case(call);
+    }
     let (source, charset) = (call.column::<BinaryArray>(0)?, call.column::<StringArray>(1)?);
     texts(call.rows, |row, out| {
         let (Some(data), Some(charset)) = (source.get(row), charset.get(row)) else { return Ok(None) };

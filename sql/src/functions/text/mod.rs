@@ -3,6 +3,7 @@
 pub(super) mod case;
 pub(super) mod cut;
 pub(super) mod encode;
+pub(super) mod format;
 pub(super) mod join;
 pub(super) mod measure;
 pub(super) mod pad;

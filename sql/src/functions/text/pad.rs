@@ -67,6 +67,11 @@ fn padded_binary(call: &Call<'_>, is_left: bool) -> Result<ArrayRef> {
     })
 }
 
+/// A number; no string is read as one.
+pub(in crate::functions) fn only_number(t: &DataType) -> Option<DataType> {
+    if *t == DataType::Utf8 { None } else { crate::functions::types::number(t) }
+}
+
 /// `format_number(n, digits)`: thousands in commas, that many digits after the point, half to even.
 pub(in crate::functions) fn format_number(call: &Call<'_>) -> Result<ArrayRef> {
     let numbers = call.raw(0);
@@ -83,10 +88,15 @@ pub(in crate::functions) fn format_number(call: &Call<'_>) -> Result<ArrayRef> {
             DataType::Float32 => decimal_text(f64::from(numbers.as_primitive::<Float32Type>().value(at)), digits),
             DataType::Decimal128(_, scale) => {
                 let unscaled = numbers.as_primitive::<Decimal128Type>().value(at);
-                let rounded = crate::functions::math::round::half_even(unscaled, i32::from(*scale), digits as i32);
-                scaled_text(rounded, (*scale).max(0) as usize, digits)
+                let scale = i32::from(*scale);
+                let rounded = crate::functions::math::round::half_even(unscaled, scale, digits as i32);
+                scaled_text(rounded, scale.min(digits as i32) as usize, digits)
             }
-            _ => scaled_text(i128::from(numbers.as_primitive::<Int64Type>().value(at)), 0, digits),
+            DataType::Int64 => scaled_text(i128::from(numbers.as_primitive::<Int64Type>().value(at)), 0, digits),
+            _ => {
+                let long = arrow::compute::cast(&numbers.slice(at, 1), &DataType::Int64)?;
+                scaled_text(i128::from(long.as_primitive::<Int64Type>().value(0)), 0, digits)
+            }
         };
         group_thousands(&plain, out);
         Ok(Some(()))
@@ -101,7 +111,12 @@ fn decimal_text(value: f64, digits: usize) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "∞" } else { "-∞" }.to_string();
     }
-    format!("{value:.digits$}")
+    // Beyond 17 digits a double's digits are its binary tail's, which nobody is shown.
+    if value.abs() < 1e17 {
+        return format!("{value:.digits$}");
+    }
+    let sign = if value < 0.0 { "-" } else { "" };
+    format!("{sign}{}", super::format::plain(value.abs(), digits))
 }
 
 /// A number given in units of 10^−scale, with `digits` digits after the point.
@@ -116,7 +131,7 @@ fn scaled_text(unscaled: i128, scale: usize, digits: usize) -> String {
     format!("{sign}{whole}.{fraction}")
 }
 
-fn group_thousands(plain: &str, out: &mut String) {
+pub(super) fn group_thousands(plain: &str, out: &mut String) {
     let (sign, rest) = plain.strip_prefix('-').map_or(("", plain), |r| ("-", r));
     let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(w, f)| (w, Some(f)));
     out.push_str(sign);

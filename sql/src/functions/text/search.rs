@@ -29,7 +29,7 @@ pub(in crate::functions) fn locate(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn position(s: &str, search: &str, from: usize) -> i32 {
-    if search.is_empty() && from == 0 {
+    if search.is_empty() {
         return 1;
     }
     let start = byte_of(s, from);
