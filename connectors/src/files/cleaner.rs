@@ -4,15 +4,23 @@
 //! path below the archive folder.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use object_store::ObjectStoreExt;
+use tokio::task::JoinSet;
 
 use super::location::{Location, Store, object_path};
 use super::options::{Clean, FileSourceOptions};
 
-/// Cleans files of one store.
-#[derive(Clone, Debug)]
+/// Cleans files of one store, in tasks of its own.
+#[derive(Debug)]
 pub(super) struct Cleaner {
+    work: Work,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+#[derive(Clone, Debug)]
+struct Work {
     store: Store,
     archive: Option<Location>,
 }
@@ -25,29 +33,37 @@ impl Cleaner {
             Clean::Delete => None,
             Clean::Archive(folder) => Some(folder.clone()),
         };
-        Some(Self { store: options.location.store.clone(), archive })
+        let work = Work { store: options.location.store.clone(), archive };
+        Some(Self { work, tasks: Mutex::default() })
     }
 
     /// Cleans the files at `paths`, some time soon.
     pub(super) fn clean(&self, paths: Vec<String>) {
-        if paths.is_empty() {
-            return;
-        }
-        let cleaner = self.clone();
-        match &self.store {
+        let work = self.work.clone();
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        match &self.work.store {
             Store::Local => {
-                tokio::task::spawn_blocking(move || paths.iter().for_each(|path| cleaner.clean_local(path)));
+                tasks.spawn_blocking(move || paths.iter().for_each(|path| work.clean_local(path)));
             }
             Store::Object { .. } => {
-                tokio::spawn(async move {
+                tasks.spawn(async move {
                     for path in &paths {
-                        cleaner.clean_object(path).await;
+                        work.clean_object(path).await;
                     }
                 });
             }
         }
     }
 
+    /// Waits for what is being cleaned.
+    pub(super) async fn finish(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Work {
     fn clean_local(&self, path: &str) {
         let result = match &self.archive {
             None => std::fs::remove_file(path),

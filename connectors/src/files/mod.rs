@@ -23,6 +23,8 @@ mod refused;
 mod seen;
 mod source;
 mod split;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::sync::Arc;

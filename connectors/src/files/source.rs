@@ -310,4 +310,10 @@ impl Source for FileSource {
         self.progress.lock().await.available_now = Some(files);
         Ok(true)
     }
+
+    async fn stop(&self) {
+        if let Some(cleaner) = &self.cleaner {
+            cleaner.finish().await;
+        }
+    }
 }

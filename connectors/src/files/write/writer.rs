@@ -107,7 +107,9 @@ impl FileSinkWriter {
             if self.open.len() >= OPEN_FILES_MAX {
                 self.close_oldest().await?;
             }
-            let name = format!("{}-c{:03}{}", self.name_stem, self.file_count, self.extension);
+            // Spark's two spellings: of files in partition folders, and of others.
+            let dash = if self.partitioner.is_some() { '.' } else { '-' };
+            let name = format!("{}{dash}c{:03}{}", self.name_stem, self.file_count, self.extension);
             self.file_count += 1;
             let (place, location) = match folder.is_empty() {
                 true => (self.place.clone(), self.options.location.clone()),
