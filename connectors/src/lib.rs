@@ -45,6 +45,7 @@ pub type MakeSink = fn(&Shared) -> Arc<dyn SinkProvider>;
 /// Every source.
 pub const SOURCES: &[MakeSource] = &[
     || Arc::new(files::FileSourceProvider::new(Format::Json)),
+    || Arc::new(files::FileSourceProvider::new(Format::Csv)),
     || Arc::new(files::FileSourceProvider::new(Format::Parquet)),
     || Arc::new(files::FileSourceProvider::new(Format::Text)),
     || Arc::new(files::RefusedFormat::new("orc")),
@@ -59,6 +60,7 @@ pub const SOURCES: &[MakeSource] = &[
 /// Every sink.
 pub const SINKS: &[MakeSink] = &[
     |_| Arc::new(files::FileSinkProvider::new(Format::Json)),
+    |_| Arc::new(files::FileSinkProvider::new(Format::Csv)),
     |_| Arc::new(files::FileSinkProvider::new(Format::Parquet)),
     |_| Arc::new(files::FileSinkProvider::new(Format::Text)),
     |_| Arc::new(files::RefusedFormat::new("orc")),

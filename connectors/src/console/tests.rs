@@ -56,7 +56,7 @@ fn tables() -> Vec<(&'static str, &'static str, Vec<String>)> {
             "control",
             "nl STRING, tab STRING, cr STRING, bs STRING, ctl STRING, nul STRING, others STRING",
             lines(&[
-                r#"{"nl":"a\nb","tab":"a\tb","cr":"a\rb","bs":"a\\b","ctl":"a\u0001b","nul":"a\u0000b","others":"\u000b\f\b\u001b"}"#,
+                r#"{"nl":"a\nb","tab":"a\tb","cr":"a\rb","bs":"a\\b","ctl":"a\u0001b","nul":"a\u0000b","others":"\u000bf\b\u001b"}"#,
             ]),
         ),
         (

@@ -2,15 +2,19 @@
 
 use millstream_engine::options::{OptionReader, Options};
 use millstream_engine::{Error, Result};
+use millstream_formats::csv::CsvOptions;
 use millstream_formats::java_time::Zone;
 use millstream_formats::json::JsonOptions;
 use millstream_formats::options::OptionMap;
+use millstream_formats::text::TextOptions;
 
 use super::read::codec::Codec;
 
 /// How rows are written in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Comma-separated values.
+    Csv,
     /// A JSON object a line.
     Json,
     /// Apache Parquet.
@@ -23,6 +27,7 @@ impl Format {
     /// Its name after `USING`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Csv => "csv",
             Self::Json => "json",
             Self::Parquet => "parquet",
             Self::Text => "text",
@@ -33,6 +38,8 @@ impl Format {
 /// The options of a format, read and write together.
 #[derive(Clone, Debug)]
 pub(super) enum FormatOptions {
+    /// CSV's.
+    Csv(Box<CsvOptions>),
     /// JSON's.
     Json(Box<JsonOptions>),
     /// Parquet has none that change rows.
@@ -41,17 +48,8 @@ pub(super) enum FormatOptions {
     Text(TextOptions),
 }
 
-/// The options of text.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TextOptions {
-    /// A file is one row.
-    pub(super) whole_text: bool,
-    /// What ends a line: `\n`, `\r\n` and `\r` where it is not set, `\n` when writing.
-    pub(super) line_sep: Option<String>,
-}
-
-/// Names of JSON's options, to be suggested.
-const JSON_NAMES: &[&str] = &[
+/// Names of options that CSV and JSON have, to be suggested.
+const COMMON_NAMES: &[&str] = &[
     "mode",
     "columnNameOfCorruptRecord",
     "timestampFormat",
@@ -62,6 +60,10 @@ const JSON_NAMES: &[&str] = &[
     "lineSep",
     "encoding",
     "samplingRatio",
+];
+
+/// Names of JSON's own options, to be suggested.
+const JSON_NAMES: &[&str] = &[
     "primitivesAsString",
     "prefersDecimal",
     "inferTimestamp",
@@ -72,23 +74,48 @@ const JSON_NAMES: &[&str] = &[
     "allowSingleQuotes",
 ];
 
+/// Names of CSV's own options, to be suggested.
+const CSV_NAMES: &[&str] = &[
+    "sep",
+    "delimiter",
+    "quote",
+    "escape",
+    "comment",
+    "header",
+    "enforceSchema",
+    "inferSchema",
+    "nullValue",
+    "emptyValue",
+    "nanValue",
+    "positiveInf",
+    "negativeInf",
+    "ignoreLeadingWhiteSpace",
+    "ignoreTrailingWhiteSpace",
+    "maxColumns",
+    "maxCharsPerColumn",
+    "quoteAll",
+    "escapeQuotes",
+];
+
 impl FormatOptions {
     /// Takes the options of `format` out of `options`, marking them as known in `reader`. `zone` is the session's.
     pub(super) fn parse(format: Format, reader: &mut OptionReader<'_>, options: &Options, zone: Zone) -> Result<Self> {
         let mut map: OptionMap = options.iter().collect();
         let parsed = match format {
+            Format::Csv => {
+                reader.also_known(COMMON_NAMES);
+                reader.also_known(CSV_NAMES);
+                Self::Csv(Box::new(CsvOptions::take(&mut map, zone).map_err(format_error)?))
+            }
             Format::Json => {
+                reader.also_known(COMMON_NAMES);
                 reader.also_known(JSON_NAMES);
                 Self::Json(Box::new(JsonOptions::take(&mut map, zone).map_err(format_error)?))
             }
             Format::Parquet => Self::Parquet,
             Format::Text => {
-                let text =
-                    TextOptions { whole_text: reader.flag("wholetext", false)?, line_sep: reader.text("lineSep") };
-                if text.line_sep.as_deref() == Some("") {
-                    return Err(reader.bad_value("lineSep", "", "one character or more"));
-                }
-                Self::Text(text)
+                reader.also_known(&["wholetext", "lineSep", "encoding"]);
+                Self::Text(TextOptions::take(&mut map).map_err(format_error)?)
             }
         };
         let rest: Vec<&str> = map.rest().map(|(name, _)| name).collect();
@@ -104,15 +131,14 @@ impl FormatOptions {
 
     /// Whether parts of the file at `uri` can be read on their own.
     pub(super) fn can_cut(&self, uri: &str) -> bool {
-        let is_plain = Codec::of(uri) == Codec::Plain;
-        match self {
-            Self::Parquet => true,
-            Self::Json(json) => {
-                let is_utf8 = json.encoding.as_deref().is_none_or(|name| name.eq_ignore_ascii_case("utf-8"));
-                is_plain && is_utf8 && !json.multi_line && json.line_sep.is_none()
-            }
-            Self::Text(text) => is_plain && !text.whole_text && text.line_sep.is_none(),
-        }
+        let (is_whole, line_sep, encoding) = match self {
+            Self::Parquet => return true,
+            Self::Csv(csv) => (csv.multi_line, &csv.line_sep, &csv.encoding),
+            Self::Json(json) => (json.multi_line, &json.line_sep, &json.encoding),
+            Self::Text(text) => (text.whole_text, &text.line_sep, &text.encoding),
+        };
+        let is_utf8 = encoding.as_deref().is_none_or(|name| name.eq_ignore_ascii_case("utf-8"));
+        Codec::of(uri) == Codec::Plain && is_utf8 && !is_whole && line_sep.is_none()
     }
 }
 

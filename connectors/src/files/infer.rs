@@ -3,6 +3,7 @@
 //! Columns that partition folders give come last, as in Spark, whether they were declared or not. All columns are
 //! nullable: a file may lack any of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
@@ -13,9 +14,9 @@ use object_store::ObjectStoreExt;
 
 use super::format::{Format, FormatOptions, format_error};
 use super::listing::Listing;
-use super::location::{Location, Store, disk_error, object_path, store_error};
+use super::location::{FoundFile, Location, Store, disk_error, object_path, store_error};
 use super::options::FileSourceOptions;
-use super::partitions;
+use super::partitions::{self, PartitionValue};
 use super::read;
 
 /// How much of the files inference looks at, in bytes, as long as there is a whole file.
@@ -33,7 +34,7 @@ pub(super) async fn schema(
     let may_infer = !streaming || conf.reader("configuration").flag("spark.sql.streaming.schemaInference", false)?;
     let data = match (given, format) {
         (Some(given), _) => given,
-        (None, Format::Text) => Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)])),
+        (None, Format::Text) => millstream_formats::text::text_schema(),
         (None, _) if may_infer => infer(format, options, listing).await?,
         (None, _) => {
             return Err(Error::invalid(format!(
@@ -44,10 +45,24 @@ pub(super) async fn schema(
     };
     let files = listing.files().await?;
     let values: Vec<_> = files.iter().map(|file| listing.partition_values(&file.path)).collect();
+    check_bases(listing, &files, &values)?;
     let folders = partitions::infer_columns(values.iter());
     let schema = with_folders(&data, folders);
     check(format, &schema)?;
     Ok(schema)
+}
+
+/// Fails where a pattern matches several folders that each have partition folders below: which columns there are would
+/// depend on where one starts to count.
+fn check_bases(listing: &Listing, files: &[FoundFile], values: &[Vec<PartitionValue>]) -> Result<()> {
+    let with_values = files.iter().zip(values).filter(|(_, values)| !values.is_empty());
+    let bases: BTreeSet<String> = with_values.map(|(file, _)| listing.base_of(&file.path)).collect();
+    match bases.iter().take(2).collect::<Vec<_>>().as_slice() {
+        [first, second] => Err(Error::invalid(format!(
+            "conflicting directory structures: there are partition folders below {first} and below {second}; set option basePath to the folder above both where they start"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The columns of the files, and after them those of the folders, of their declared type where they have one.
@@ -110,21 +125,36 @@ async fn infer(format: Format, options: &FileSourceOptions, listing: &Listing) -
 fn infer_text(options: &FormatOptions, files: &[Bytes]) -> Result<SchemaRef> {
     match options {
         FormatOptions::Json(json) => {
-            let separator = json.line_sep.as_deref().unwrap_or("\n");
-            let mut lines = Vec::new();
-            for file in files {
-                lines.extend_from_slice(file);
-                if !json.multi_line && !file.ends_with(separator.as_bytes()) {
-                    lines.extend_from_slice(separator.as_bytes());
-                }
-                if json.multi_line {
-                    break;
-                }
-            }
-            millstream_formats::json::infer_schema(&lines, json).map_err(format_error)
+            let text = join(files, json.multi_line, json.line_sep.as_deref(), false);
+            millstream_formats::json::infer_schema(&text, json).map_err(format_error)
+        }
+        FormatOptions::Csv(csv) => {
+            let text = join(files, csv.multi_line, csv.line_sep.as_deref(), csv.header);
+            millstream_formats::csv::infer_schema(&text, csv).map_err(format_error)
         }
         FormatOptions::Parquet | FormatOptions::Text(_) => Err(Error::internal("a format with columns of its own")),
     }
+}
+
+/// The lines of all files as those of one; where a file is one value, the first file alone. Of `header`s the first stays.
+fn join(files: &[Bytes], is_whole: bool, line_sep: Option<&str>, header: bool) -> Vec<u8> {
+    let line_sep = line_sep.unwrap_or("\n").as_bytes();
+    let mut lines = Vec::new();
+    for file in files {
+        let mut text = file.as_ref();
+        if header && !lines.is_empty() {
+            let end = memchr::memmem::find(text, line_sep).map_or(text.len(), |at| at + line_sep.len());
+            text = &text[end..];
+        }
+        lines.extend_from_slice(text);
+        if is_whole && !lines.is_empty() {
+            break;
+        }
+        if !text.is_empty() && !text.ends_with(line_sep) {
+            lines.extend_from_slice(line_sep);
+        }
+    }
+    lines
 }
 
 /// The plain bytes of a file.

@@ -8,7 +8,7 @@ use millstream_engine::{Error, Result};
 use tokio::sync::OnceCell;
 
 use super::glob::Glob;
-use super::location::{FoundFile, Location};
+use super::location::{FoundFile, Location, is_hidden};
 use super::manifest::ManifestReader;
 use super::options::Lookup;
 use super::partitions::{PartitionValue, parse_folder};
@@ -49,7 +49,7 @@ impl Listing {
             None => self.listed().await?,
         };
         if let Some(filter) = &self.lookup.filter {
-            files.retain(|file| filter.is_match(file.path.rsplit('/').next().unwrap_or_default()));
+            files.retain(|file| filter.is_match(name_of(&file.path)));
         }
         Ok(files)
     }
@@ -83,7 +83,11 @@ impl Listing {
         let mut files: Vec<FoundFile> = Vec::new();
         for root in self.roots().await? {
             let Some(found) = store.list(&root).await? else { continue };
-            files.extend(found.into_iter().filter(|file| self.lookup.recursive || is_in_partitions(&root, &file.path)));
+            let counts = |file: &FoundFile| {
+                let is_hidden_itself = file.path == root && self.glob.is_some() && is_hidden(name_of(&root));
+                !is_hidden_itself && (self.lookup.recursive || is_in_partitions(&root, &file.path))
+            };
+            files.extend(found.into_iter().filter(counts));
         }
         if self.glob.is_some() {
             files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -100,6 +104,7 @@ impl Listing {
             let mut next = Vec::new();
             for path in &level_paths {
                 let names = self.location.store.children(path).await?;
+                // As in Hadoop, a pattern matches hidden folders, not hidden files: those are told apart when listed.
                 let matching = names.into_iter().filter(|name| glob.matches_level(level, name));
                 next.extend(matching.map(|name| format!("{}/{name}", path.trim_end_matches('/'))));
             }
@@ -109,7 +114,7 @@ impl Listing {
     }
 
     /// Where the partition folders of the file at `path` may start.
-    fn base_of(&self, path: &str) -> String {
+    pub(super) fn base_of(&self, path: &str) -> String {
         if let Some(base) = &self.lookup.base_path {
             return base.clone();
         }
@@ -118,6 +123,10 @@ impl Listing {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         format!("/{}", parts[..(plain + glob.depth()).min(parts.len())].join("/"))
     }
+}
+
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Whether all folders between `root` and the file are partitions.
@@ -158,6 +167,7 @@ mod tests {
             ("", false, vec!["/_k=3/e.json", "/a.json", "/k=1/b.json", "/k=1/j=2/d.json"]),
             ("", true, vec!["/_k=3/e.json", "/a.json", "/k=1/b.json", "/k=1/j=2/d.json", "/sub/c.json"]),
             ("/*", false, vec!["/_k=3/e.json", "/a.json", "/k=1/b.json", "/k=1/j=2/d.json", "/sub/c.json"]),
+            ("/_*/*", false, vec!["/_k=3/e.json"]),
             ("/s*", false, vec!["/sub/c.json"]),
             ("/{sub,none}/*.json", false, vec!["/sub/c.json"]),
             ("/a.json", false, vec!["/a.json"]),

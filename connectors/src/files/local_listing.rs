@@ -26,7 +26,7 @@ pub(super) fn list(folder: &str) -> Result<Option<Vec<FoundFile>>> {
     Ok(Some(files))
 }
 
-/// The names of the folders and files directly in `folder`, hidden ones left out; none where there is no such folder.
+/// The names of the folders and files directly in `folder`, hidden ones too; none where there is no such folder.
 pub(super) fn children(folder: &str) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -36,9 +36,7 @@ pub(super) fn children(folder: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|e| disk_error("list", Path::new(folder), e))?;
-        if let Ok(name) = entry.file_name().into_string()
-            && !is_hidden(&name)
-        {
+        if let Ok(name) = entry.file_name().into_string() {
             names.push(name);
         }
     }
@@ -47,7 +45,7 @@ pub(super) fn children(folder: &str) -> Result<Vec<String>> {
 }
 
 fn add_files(folder: &str, files: &mut Vec<FoundFile>) -> Result<()> {
-    for name in children(folder)? {
+    for name in children(folder)?.into_iter().filter(|name| !is_hidden(name)) {
         let path = format!("{}/{name}", folder.trim_end_matches('/'));
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => add_files(&path, files)?,

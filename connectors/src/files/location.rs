@@ -144,7 +144,7 @@ impl Store {
         }
     }
 
-    /// The names of the folders and files directly in `folder`, hidden ones left out.
+    /// The names of the folders and files directly in `folder`, hidden ones too.
     pub(super) async fn children(&self, folder: &str) -> Result<Vec<String>> {
         match self {
             Self::Local => {
@@ -156,7 +156,7 @@ impl Store {
                 let listing = listing.map_err(|e| store_error(base, folder, e))?;
                 let folders = listing.common_prefixes.iter().filter_map(|path| path.filename());
                 let files = listing.objects.iter().filter_map(|object| object.location.filename());
-                Ok(folders.chain(files).filter(|name| !is_hidden(name)).map(str::to_string).collect())
+                Ok(folders.chain(files).map(str::to_string).collect())
             }
         }
     }

@@ -46,7 +46,7 @@ use options::FileSourceOptions;
 use source::FileSource;
 use split::FileToRead;
 
-/// `USING json`, `parquet`, `text`, read.
+/// `USING json`, `csv`, `parquet`, `text`, read.
 #[derive(Debug)]
 pub struct FileSourceProvider(Format);
 

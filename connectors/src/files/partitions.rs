@@ -62,6 +62,13 @@ pub(super) fn infer_columns<'a>(paths: impl Iterator<Item = &'a Vec<PartitionVal
 /// An array of `rows` times the value `text`, of type `data_type`. A text that is no such value is an error.
 pub(super) fn constant(text: Option<&str>, field: &Field, zone: Zone, rows: usize) -> Result<ArrayRef> {
     let Some(text) = text else { return Ok(arrow::array::new_null_array(field.data_type(), rows)) };
+    if text.is_empty() {
+        return Err(Error::invalid(format!(
+            "partition folder {}= has an empty value: a null's folder is called {}={NULL_VALUE}",
+            field.name(),
+            field.name()
+        )));
+    }
     let texts = StringArray::from(vec![text]);
     let value: ArrayRef = match field.data_type() {
         DataType::Utf8 => std::sync::Arc::new(texts),

@@ -135,10 +135,6 @@ impl FileSource {
             (false, Some(fixed)) => fixed.iter().filter(|file| progress.seen.is_new(file)).cloned().collect(),
             (false, None) => self.all_files().await?.into_iter().filter(|f| progress.seen.is_new(f)).collect(),
         };
-        if self.options.file_name_only {
-            let mut names = std::collections::HashSet::new();
-            new.retain(|file| names.insert(file.path.rsplit('/').next().unwrap_or_default().to_string()));
-        }
         let taken = take(&mut new, limit);
         if !self.options.latest_first && self.is_worth_keeping(&new, limit) {
             new.truncate(self.options.max_cached_files);

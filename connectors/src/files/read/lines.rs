@@ -81,8 +81,8 @@ impl Iterator for LocalLines {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(batch) = self.decoder.next_batch() {
-                return Some(Ok(batch));
+            if let Some(batch) = self.decoder.next_batch().transpose() {
+                return Some(batch);
             }
             if self.is_done {
                 return self.decoder.flush().transpose();
@@ -100,7 +100,7 @@ pub(super) fn object_lines(part: PartOf, decoder: Decoder) -> impl Stream<Item =
     let state = ObjectLines { part, decoder, window: LineWindow::whole(), at: 0, end: None, is_done: false };
     stream::try_unfold(state, |mut state| async move {
         loop {
-            if let Some(batch) = state.decoder.next_batch() {
+            if let Some(batch) = state.decoder.next_batch()? {
                 return Ok(Some((batch, state)));
             }
             if state.is_done {

@@ -8,7 +8,6 @@ pub(in crate::files) mod codec;
 mod decoder;
 mod lines;
 mod parquet_file;
-mod text;
 mod window;
 
 use std::sync::Arc;
@@ -107,27 +106,27 @@ pub(super) fn read(format: Format, spec: &SourceSpec, request: ReadRequest) -> R
         Some(name) => Zone::parse(name).map_err(format_error)?,
         None => Zone::UTC,
     };
-    let out_schema = project_schema(&spec.schema, Some(&request.projection))?;
     let ignore_missing = part.ignore_missing;
-    let columns = Columns::new(Arc::clone(&out_schema), part.values, zone);
+    let columns = Columns::new(&spec.schema, &request.projection, part.values, zone)?;
     let options = FormatOptions::of(format, &spec.options, zone)?;
     let part = PartOf { location: Location::from_uri(&part.path)?, index: part.index, of: part.of };
     let batch_rows = config.batch_size();
-    let schema = Arc::clone(&columns.in_file);
+    let schema = Arc::clone(&columns.in_file.schema);
+    let out_schema = Arc::clone(&columns.out_schema);
     let rows = match (&part.location.store, &options) {
         (Store::Local, FormatOptions::Parquet) => {
             let opened = parquet_file::open_local(&part, &schema, batch_rows);
             local(opened, ignore_missing)?
         }
         (Store::Local, options) => {
-            let decoder = Decoder::new(options, &schema, batch_rows, part.index == 0)?;
+            let decoder = Decoder::new(options, &columns.in_file, batch_rows, part.index == 0)?;
             local(lines::LocalLines::open(&part, decoder), ignore_missing)?
         }
         (Store::Object { .. }, FormatOptions::Parquet) => {
             objects(parquet_file::read_object(part, schema, batch_rows), ignore_missing)
         }
         (Store::Object { .. }, options) => {
-            let decoder = Decoder::new(options, &schema, batch_rows, part.index == 0)?;
+            let decoder = Decoder::new(options, &columns.in_file, batch_rows, part.index == 0)?;
             objects(lines::object_lines(part, decoder), ignore_missing)
         }
     };
@@ -165,27 +164,42 @@ fn objects(rows: impl stream::Stream<Item = Result<RecordBatch, NotRead>> + Send
     passed.boxed()
 }
 
+/// The columns that are in the file itself.
+#[derive(Debug)]
+struct FileColumns {
+    /// All of them, wanted or not: formats without names tell columns by their place.
+    all: Schema,
+    /// Which are wanted, as indices into `all`.
+    wanted: Vec<usize>,
+    /// The wanted ones.
+    schema: SchemaRef,
+}
+
 /// The columns of the result: some in the file, some in the names of its folders.
 #[derive(Debug)]
 struct Columns {
     out_schema: SchemaRef,
-    /// Those that are read from the file.
-    in_file: SchemaRef,
+    in_file: FileColumns,
     /// For each column of the result, its value where a folder tells it.
     values: Vec<Option<Option<String>>>,
     zone: Zone,
 }
 
 impl Columns {
-    fn new(out_schema: SchemaRef, folders: Vec<PartitionValue>, zone: Zone) -> Self {
+    fn new(schema: &SchemaRef, projection: &[usize], folders: Vec<PartitionValue>, zone: Zone) -> Result<Self> {
+        let out_schema = project_schema(schema, Some(&projection.to_vec()))?;
         let value_of = |field: &FieldRef| {
             let found = folders.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
             found.map(|(_, value)| value.clone())
         };
         let values: Vec<Option<Option<String>>> = out_schema.fields().iter().map(value_of).collect();
-        let in_file = out_schema.fields().iter().zip(&values).filter(|(_, v)| v.is_none()).map(|(f, _)| Arc::clone(f));
-        let in_file = Arc::new(Schema::new(in_file.collect::<Vec<_>>()));
-        Self { out_schema, in_file, values, zone }
+        let data: Vec<usize> =
+            (0..schema.fields().len()).filter(|at| value_of(&schema.fields()[*at]).is_none()).collect();
+        let wanted: Vec<usize> =
+            projection.iter().filter_map(|at| data.iter().position(|data_at| data_at == at)).collect();
+        let all = schema.project(&data).map_err(arrow_error)?;
+        let in_file = FileColumns { schema: Arc::new(all.project(&wanted).map_err(arrow_error)?), all, wanted };
+        Ok(Self { out_schema, in_file, values, zone })
     }
 
     /// The rows of the file with what its folders say.

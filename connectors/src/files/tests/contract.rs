@@ -25,10 +25,10 @@ fn rows(first: usize, count: usize) -> RecordBatch {
     );
     let line = |id: usize| {
         format!(
-            "{{\"id\":{id},\"k\":\"k{}\",\"x\":{}.5,\"f\":{},\"d\":\"2024-01-{:02}\",\"t\":\"2024-01-15T10:20:30.{:06}Z\",\"n\":{id}.25,\"a\":[{id},null],\"m\":{{\"v\":{id}}},\"s\":{{\"p\":{id}}}}}\n",
+            "{{\"id\":{id},\"k\":\"k{}\",\"x\":{}.5,\"f\":{},\"d\":\"2024-01-{:02}\",\"t\":\"2024-01-15T10:20:30.{:03}Z\",\"n\":{id}.25,\"a\":[{id},null],\"m\":{{\"v\":{id}}},\"s\":{{\"p\":{id}}}}}\n",
             id % 3,
             id,
-            id % 2 == 0,
+            id.is_multiple_of(2),
             id % 28 + 1,
             id
         )
@@ -261,13 +261,9 @@ async fn compressed_lines_are_read_by_their_name() -> Result<()> {
     write(&folder.path().join("b.json.bz2"), bzip2.finish().map_err(io)?, 2);
     write(&folder.path().join("c.json.zst"), zstd::encode_all(&text[..], 1).map_err(io)?, 3);
     let reader = FileSourceProvider::new(Format::Json);
-    let schema = reader.schema(
-        None,
-        &source_spec("json", folder.path(), &columns("v INT"), &[]).options,
-        false,
-        &Options::new(),
-    );
-    let table = source_spec("json", folder.path(), schema.await?.as_ref(), &[]);
+    let options: Options = [("path", text_of(folder.path()))].into_iter().collect();
+    let schema = reader.schema(None, &options, false, &Options::new()).await?;
+    let table = source_spec("json", folder.path(), &schema, &[]);
     let read = read(&reader, &table, reader.batch_splits(&table).await?).await?;
     let values: Vec<ArrayRef> = read.iter().map(|batch| Arc::clone(batch.column(0))).collect();
     assert_eq!(values.iter().map(|values| values.len()).sum::<usize>(), 6);

@@ -37,8 +37,6 @@ struct Step {
     #[serde(default)]
     files_left: Option<Vec<String>>,
     #[serde(default)]
-    archive: Option<Vec<String>>,
-    #[serde(default)]
     error: Option<String>,
 }
 
@@ -61,8 +59,8 @@ struct Rows {
     rows: Vec<Value>,
 }
 
-/// Where we differ from Spark on purpose: an unknown option is refused. And what a plan would be needed for.
-const PASSED_OVER: &[&str] = &["unknown_option"];
+/// Where we differ from Spark on purpose: an unknown option is refused; a time may be '1 day', and a path a single file.
+const PASSED_OVER: &[&str] = &["unknown_option", "max_age_one_day", "single_file_path"];
 
 #[tokio::test]
 async fn batches_are_those_of_spark() {
@@ -74,8 +72,9 @@ async fn batches_are_those_of_spark() {
         let format = match case.format.as_str() {
             "json" => Format::Json,
             "text" => Format::Text,
+            "csv" => Format::Csv,
             "parquet" => Format::Parquet,
-            _ => continue,
+            other => panic!("no format {other}"),
         };
         if case.select.is_some() || case.sink_source.is_some() || PASSED_OVER.contains(&case.name.as_str()) {
             continue;
@@ -196,18 +195,17 @@ fn compare_step(case: &Case, step: &Step, root: &Path, ran: Vec<Ran>) -> Result<
             return Err(format!("rows of batch {} are {:?}, Spark's are {expected_rows:?}", expected.batch, ran.rows));
         }
     }
-    for (folder, expected) in [("in", &step.files_left), ("archive", &step.archive)] {
-        if let Some(expected) = expected {
-            let mut left = BTreeSet::new();
-            files_below(&root.join(folder), root, &mut left);
-            let expected: BTreeSet<String> = expected.iter().cloned().collect();
-            // Archived files keep the whole path, which has the test's own folder in it.
-            if folder == "in" && left != expected || left.len() != expected.len() {
-                return Err(format!("files left in {folder} are {left:?}, Spark's are {expected:?}"));
-            }
-        }
+    let mut left = BTreeSet::new();
+    for folder in ["in", "archive"] {
+        files_below(&root.join(folder), root, &mut left);
     }
-    Ok(())
+    let left: BTreeSet<String> = left.iter().map(|path| path.replace(&text_of(root), "@ROOT@")).collect();
+    match &step.files_left {
+        Some(expected) if left != expected.iter().cloned().collect() => {
+            Err(format!("files left are {left:?}, Spark's are {expected:?}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn files_below(folder: &Path, root: &Path, files: &mut BTreeSet<String>) {

@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_engine::options::OptionReader;
 use millstream_engine::{Error, Result};
+use millstream_formats::csv::CsvEncoder;
 use millstream_formats::json::JsonEncoder;
+use millstream_formats::text::{TextOptions, encode_text};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as ParquetCompression, GzipLevel, ZstdLevel};
@@ -49,8 +51,8 @@ impl Compression {
             ("zstd", _) => Ok(Self::Zstd),
             ("snappy", Format::Parquet) => Ok(Self::Snappy),
             ("lz4" | "lz4_raw", Format::Parquet) => Ok(Self::Lz4),
-            ("bzip2", Format::Json | Format::Text) => Ok(Self::Bzip2),
-            ("deflate", Format::Json | Format::Text) => Ok(Self::Zlib),
+            ("bzip2", _) if format != Format::Parquet => Ok(Self::Bzip2),
+            ("deflate", _) if format != Format::Parquet => Ok(Self::Zlib),
             (_, Format::Parquet) => Err(reader.bad_value("compression", &text, "none, snappy, gzip, zstd or lz4")),
             _ => Err(reader.bad_value("compression", &text, "none, gzip, bzip2, deflate or zstd")),
         }
@@ -69,8 +71,12 @@ impl Compression {
                 };
                 format!("{codec}.parquet")
             }
-            FormatOptions::Json(_) | FormatOptions::Text(_) => {
-                let name = if matches!(format, FormatOptions::Json(_)) { ".json" } else { ".txt" };
+            FormatOptions::Csv(_) | FormatOptions::Json(_) | FormatOptions::Text(_) => {
+                let name = match format {
+                    FormatOptions::Csv(_) => ".csv",
+                    FormatOptions::Json(_) => ".json",
+                    _ => ".txt",
+                };
                 let codec = match self {
                     Self::None | Self::Snappy | Self::Lz4 => "",
                     Self::Gzip => ".gz",
@@ -109,10 +115,12 @@ impl Compression {
 pub(super) enum Encoder {
     /// Parquet.
     Parquet(Box<ArrowWriter<Vec<u8>>>),
+    /// Lines of CSV.
+    Csv(Box<CsvEncoder>, TextStream),
     /// Lines of JSON.
     Json(Box<JsonEncoder>, TextStream),
-    /// Lines of text, with what ends each.
-    Text(Vec<u8>, TextStream),
+    /// Lines of text.
+    Text(TextOptions, TextStream),
 }
 
 impl Encoder {
@@ -133,14 +141,19 @@ impl Encoder {
                 let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(schema), options);
                 Self::Parquet(Box::new(writer.map_err(encoding)?))
             }
+            FormatOptions::Csv(csv) => {
+                let encoder = CsvEncoder::new(schema, csv).map_err(format_error)?;
+                let mut header = Vec::new();
+                encoder.encode_header(schema, &mut header);
+                let mut stream = compression.of_text()?;
+                stream.write(&header)?;
+                Self::Csv(Box::new(encoder), stream)
+            }
             FormatOptions::Json(json) => {
                 let encoder = JsonEncoder::new(schema, json).map_err(format_error)?;
                 Self::Json(Box::new(encoder), compression.of_text()?)
             }
-            FormatOptions::Text(text) => {
-                let line_sep = text.line_sep.as_deref().unwrap_or("\n").as_bytes().to_vec();
-                Self::Text(line_sep, compression.of_text()?)
-            }
+            FormatOptions::Text(text) => Self::Text(text.clone(), compression.of_text()?),
         })
     }
 
@@ -154,17 +167,19 @@ impl Encoder {
                 }
                 Ok(())
             }
+            Self::Csv(encoder, stream) => {
+                let mut lines = Vec::new();
+                encoder.encode_batch(batch, &mut lines).map_err(format_error)?;
+                stream.write(&lines)
+            }
             Self::Json(encoder, stream) => {
                 let mut lines = Vec::new();
                 encoder.encode_batch(batch, &mut lines).map_err(format_error)?;
                 stream.write(&lines)
             }
-            Self::Text(line_sep, stream) => {
+            Self::Text(options, stream) => {
                 let mut lines = Vec::new();
-                for value in batch.column(0).as_string::<i32>() {
-                    lines.extend_from_slice(value.unwrap_or_default().as_bytes());
-                    lines.extend_from_slice(line_sep);
-                }
+                encode_text(batch, options, &mut lines).map_err(format_error)?;
                 stream.write(&lines)
             }
         }
@@ -177,7 +192,7 @@ impl Encoder {
                 writer.sync().map_err(encoding)?;
                 Ok(std::mem::take(writer.inner_mut()))
             }
-            Self::Json(_, stream) | Self::Text(_, stream) => Ok(std::mem::take(stream.buffer())),
+            Self::Csv(_, stream) | Self::Json(_, stream) | Self::Text(_, stream) => Ok(std::mem::take(stream.buffer())),
         }
     }
 
@@ -185,7 +200,7 @@ impl Encoder {
     pub(super) fn held_bytes(&mut self) -> usize {
         match self {
             Self::Parquet(writer) => writer.memory_size() + writer.inner().len(),
-            Self::Json(_, stream) | Self::Text(_, stream) => stream.buffer().len(),
+            Self::Csv(_, stream) | Self::Json(_, stream) | Self::Text(_, stream) => stream.buffer().len(),
         }
     }
 
@@ -193,7 +208,7 @@ impl Encoder {
     pub(super) fn ready_bytes(&mut self) -> usize {
         match self {
             Self::Parquet(writer) => writer.inner().len(),
-            Self::Json(_, stream) | Self::Text(_, stream) => stream.buffer().len(),
+            Self::Csv(_, stream) | Self::Json(_, stream) | Self::Text(_, stream) => stream.buffer().len(),
         }
     }
 
@@ -201,7 +216,7 @@ impl Encoder {
     pub(super) fn finish(self) -> Result<Vec<u8>> {
         match self {
             Self::Parquet(writer) => writer.into_inner().map_err(encoding),
-            Self::Json(_, stream) | Self::Text(_, stream) => stream.finish(),
+            Self::Csv(_, stream) | Self::Json(_, stream) | Self::Text(_, stream) => stream.finish(),
         }
     }
 }

@@ -28,13 +28,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::format::{Format, FormatOptions};
-use super::location::Location;
+use super::location::{Location, blocking, disk_error};
 use super::manifest::{SinkFile, log_options, manifest_place};
 use super::options::{SOURCE_OPTIONS, milliseconds};
 use encode::Compression;
 use writer::FileSinkWriter;
 
-/// `USING json`, `parquet`, `text`, written.
+/// `USING json`, `csv`, `parquet`, `text`, written.
 #[derive(Debug)]
 pub struct FileSinkProvider(Format);
 
@@ -66,7 +66,13 @@ impl SinkProvider for FileSinkProvider {
     async fn open(&self, spec: &SinkSpec, cx: SinkContext) -> Result<Arc<dyn Sink>> {
         let options = FileSinkOptions::parse(self.0, &spec.options, super::format::session_zone(&cx.conf)?)?;
         let log_options = log_options(&cx.conf, "fileSink")?;
-        let log = CompactLog::open(manifest_place(&options.location)?, log_options).await?;
+        let place = manifest_place(&options.location)?;
+        if let Some(folder) = place.local_path() {
+            // From here on a reader goes by the manifest, so that it sees nothing before batch 0 is committed.
+            blocking(move || std::fs::create_dir_all(&folder).map_err(|e| disk_error("create the folder", &folder, e)))
+                .await?;
+        }
+        let log = CompactLog::open(place, log_options).await?;
         let latest = log.latest().await?;
         if let (Some(latest), false) = (latest, cx.is_restart) {
             return Err(Error::invalid(format!(
@@ -229,6 +235,14 @@ fn check_columns(format: Format, spec: &SinkSpec) -> Result<()> {
         return Err(Error::invalid("cannot use all columns for partition columns: none would be left for the files"));
     }
     match format {
+        Format::Csv => match data.fields().iter().find(|field| field.data_type().is_nested()) {
+            Some(field) => Err(Error::unsupported(format!(
+                "the csv sink cannot write column {} of type {}: turn it into text, with to_json say",
+                field.name(),
+                sql_type_name(field.data_type())
+            ))),
+            None => Ok(()),
+        },
         Format::Text if data.fields().len() != 1 || data.field(0).data_type() != &DataType::Utf8 => {
             Err(Error::invalid(format!(
                 "the text sink writes a single column of type STRING, not {}: select one, with concat_ws or to_json say",
