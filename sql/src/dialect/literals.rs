@@ -50,6 +50,11 @@ pub(super) fn rewrite(lexemes: &[Lexeme]) -> Result<Vec<Lexeme>, SyntaxError> {
                     output.extend(at.map(|at| at.with_token(Token::make_keyword("ANY"))));
                     continue;
                 }
+                if is_extract(&cursor) {
+                    output.extend(read_extract(&mut cursor));
+                    casts.push(false);
+                    continue;
+                }
                 if let Some(name) = one_sided_trim(&cursor) {
                     let at = cursor.next().cloned();
                     output.extend(at.map(|at| at.with_token(Token::make_word(name, None))));
@@ -142,6 +147,30 @@ fn is_negative_cast(cursor: &Cursor<'_>, before: Option<&Lexeme>) -> bool {
     !is_operand
         && matches!(cursor.peek_nth(1), Some(Token::Number(..)))
         && cursor.peek_nth(2) == Some(&Token::DoubleColon)
+}
+
+/// `extract(field FROM time)`; sqlparser does not know all of Spark's fields.
+fn is_extract(cursor: &Cursor<'_>) -> bool {
+    cursor.is_word(0, "EXTRACT") && cursor.peek_nth(1) == Some(&Token::LParen) && cursor.is_word(3, "FROM")
+}
+
+/// `` `extract`('field', ``: a function of two arguments, the second of which follows.
+fn read_extract(cursor: &mut Cursor<'_>) -> Vec<Lexeme> {
+    let [Some(name), Some(open), Some(field), Some(from)] =
+        [cursor.next(), cursor.next(), cursor.next(), cursor.next()]
+    else {
+        return Vec::new();
+    };
+    let text = match &field.token {
+        Token::SingleQuotedString(text) => text.clone(),
+        token => token.to_string().replace('`', ""),
+    };
+    vec![
+        name.with_token(Token::make_word("extract", Some('`'))),
+        open.clone(),
+        field.with_token(Token::SingleQuotedString(text)),
+        from.with_token(Token::Comma),
+    ]
 }
 
 /// `trim(LEADING FROM s)` has no characters: it is `ltrim(s)`.

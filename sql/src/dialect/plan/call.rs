@@ -4,20 +4,17 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DataFusionError, Result, Spans};
-use datafusion::logical_expr::expr::{
-    AggregateFunction, HigherOrderFunction, Lambda, LambdaVariable, ScalarFunction, WindowFunction,
-};
+use datafusion::logical_expr::expr::{HigherOrderFunction, Lambda, LambdaVariable, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::type_coercion::functions::value_fields_with_higher_order_udf;
 use datafusion::logical_expr::{
     Cast, Expr, ExprSchemable, HigherOrderUDF, LambdaParametersProgress, SortExpr, ValueOrLambda, WindowFrame,
     WindowFunctionDefinition, lit,
 };
 use millstream_formats::types::array_of;
-use sqlparser::ast::{
-    self, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, WindowType,
-};
+use sqlparser::ast::{self, Function, FunctionArg, FunctionArgExpr, FunctionArguments, WindowType};
 use sqlparser::tokenizer::Span;
 
+use super::aggregate_call::modifiers;
 use super::query::sort_key;
 use super::scope::Scope;
 use super::select::Item;
@@ -59,6 +56,9 @@ impl Planner<'_> {
                 <[Expr; 1]>::try_from(arguments).map_err(|all| wrong_count(function, &name, "1", all.len()))?;
             return semantics.explicit_cast(argument, &parse_type(&name)?, false);
         }
+        if name == "extract" {
+            return self.named("date_part", self.arguments(function, scope)?);
+        }
         if name == "div" {
             let operands = <[Expr; 2]>::try_from(self.arguments(function, scope)?);
             let [left, right] = operands.map_err(|all| wrong_count(function, &name, "2", all.len()))?;
@@ -73,7 +73,7 @@ impl Planner<'_> {
         if let Some(higher_order) = self.with_lambda(&name, function, scope)? {
             return Ok(higher_order);
         }
-        if self.state.aggregate_functions().contains_key(&name) {
+        if self.aggregate_function(&name).is_some() {
             return self.aggregate(function, &name, scope);
         }
         let arguments = self.arguments(function, scope)?;
@@ -98,7 +98,7 @@ impl Planner<'_> {
     }
 
     /// The arguments, `*` being all columns.
-    fn arguments(&self, function: &Function, scope: &Scope<'_>) -> Result<Vec<Expr>> {
+    pub(super) fn arguments(&self, function: &Function, scope: &Scope<'_>) -> Result<Vec<Expr>> {
         Ok(self.named_arguments(function, scope)?.into_iter().map(|item| item.expr).collect())
     }
 
@@ -160,62 +160,6 @@ impl Planner<'_> {
         }
     }
 
-    fn aggregate(&self, function: &Function, name: &str, scope: &Scope<'_>) -> Result<Expr> {
-        if scope.in_aggregate.replace(true) {
-            let message = "[NESTED_AGGREGATE_FUNCTION] It is not allowed to use an aggregate function in the argument of another aggregate function.";
-            scope.in_aggregate.set(false);
-            return Err(error_at(span_of(function), message));
-        }
-        let planned = self.aggregate_parts(function, name, scope);
-        scope.in_aggregate.set(false);
-        let (mut arguments, filter, order_by) = planned?;
-        let Some(aggregate) = self.state.aggregate_functions().get(name) else {
-            return Err(error_at(span_of(function), format!("[UNRESOLVED_ROUTINE] Cannot resolve routine `{name}`.")));
-        };
-        let (distinct, null_treatment) = modifiers(function);
-        if name == "count" && arguments.len() > 1 {
-            arguments = vec![count_rows_of(arguments)?];
-        }
-        let expr = Expr::AggregateFunction(AggregateFunction::new_udf(
-            Arc::clone(aggregate),
-            arguments,
-            distinct,
-            filter.map(Box::new),
-            order_by,
-            null_treatment,
-        ));
-        signed(expr, &scope.schema)
-    }
-
-    fn aggregate_parts(
-        &self,
-        function: &Function,
-        name: &str,
-        scope: &Scope<'_>,
-    ) -> Result<(Vec<Expr>, Option<Expr>, Vec<SortExpr>)> {
-        let is_star = matches!(&function.args, FunctionArguments::List(list)
-            if matches!(list.args[..], [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) || (list.args.is_empty() && name == "count"));
-        let arguments = if is_star && name == "count" { vec![lit(1_i64)] } else { self.arguments(function, scope)? };
-        let semantics = Semantics::new(&scope.schema, &self.zone);
-        let filter = match &function.filter {
-            Some(filter) => Some(semantics.condition(self.expr(filter, scope)?, "FILTER")?),
-            None => None,
-        };
-        let mut order_by = Vec::new();
-        let clauses = match &function.args {
-            FunctionArguments::List(list) => &list.clauses[..],
-            _ => &[],
-        };
-        let inside = clauses.iter().find_map(|clause| match clause {
-            FunctionArgumentClause::OrderBy(keys) => Some(keys),
-            _ => None,
-        });
-        for key in inside.unwrap_or(&function.within_group) {
-            order_by.push(sort_key(self.expr(&key.expr, scope)?, key.options));
-        }
-        Ok((arguments, filter, order_by))
-    }
-
     /// `f(…) OVER (PARTITION BY … ORDER BY … frame)`.
     fn over(&self, function: &Function, name: &str, window: &WindowType, scope: &Scope<'_>) -> Result<Expr> {
         let WindowType::WindowSpec(spec) = window else {
@@ -223,7 +167,7 @@ impl Planner<'_> {
         };
         let definition = if let Some(function) = self.state.window_functions().get(name) {
             WindowFunctionDefinition::WindowUDF(Arc::clone(function))
-        } else if let Some(function) = self.state.aggregate_functions().get(name) {
+        } else if let Some(function) = self.aggregate_function(name) {
             WindowFunctionDefinition::AggregateUDF(Arc::clone(function))
         } else {
             return Err(error_at(
@@ -379,33 +323,6 @@ fn arguments_of(function: &Function) -> Result<Vec<&ast::Expr>> {
         .collect()
 }
 
-/// `DISTINCT`, `IGNORE NULLS`.
-fn modifiers(function: &Function) -> (bool, Option<datafusion::logical_expr::expr::NullTreatment>) {
-    use datafusion::logical_expr::expr::NullTreatment as Treatment;
-    let (mut distinct, mut nulls) = (false, function.null_treatment);
-    if let FunctionArguments::List(list) = &function.args {
-        distinct = matches!(list.duplicate_treatment, Some(ast::DuplicateTreatment::Distinct));
-        nulls = nulls.or_else(|| {
-            list.clauses.iter().find_map(|clause| match clause {
-                FunctionArgumentClause::IgnoreOrRespectNulls(nulls) => Some(*nulls),
-                _ => None,
-            })
-        });
-    }
-    let treatment = nulls.map(|nulls| match nulls {
-        ast::NullTreatment::IgnoreNulls => Treatment::IgnoreNulls,
-        ast::NullTreatment::RespectNulls => Treatment::RespectNulls,
-    });
-    (distinct, treatment)
-}
-
-/// `count(a, b)` counts the rows where neither is null: it counts a struct that is null where one of them is.
-fn count_rows_of(arguments: Vec<Expr>) -> Result<Expr> {
-    let is_known = arguments.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or_else(|| lit(true));
-    let values = datafusion::functions::core::expr_fn::r#struct(arguments);
-    datafusion::logical_expr::when(is_known, values).end()
-}
-
 /// Unsigned answers of DataFusion's functions as the signed types that Spark has.
 pub(super) fn signed(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr> {
     let signed = match expr.get_type(schema)? {
@@ -417,14 +334,14 @@ pub(super) fn signed(expr: Expr, schema: &datafusion::common::DFSchema) -> Resul
     Ok(Expr::Cast(Cast::new(Box::new(expr), signed)))
 }
 
-fn wrong_count(function: &Function, name: &str, expected: &str, found: usize) -> DataFusionError {
+pub(super) fn wrong_count(function: &Function, name: &str, expected: &str, found: usize) -> DataFusionError {
     let message = format!(
         "[WRONG_NUM_ARGS.WITHOUT_SUGGESTION] The `{name}` requires {expected} parameters but the actual number is {found}."
     );
     error_at(span_of(function), message)
 }
 
-fn span_of(function: &Function) -> Span {
+pub(super) fn span_of(function: &Function) -> Span {
     match function.name.0.first() {
         Some(ast::ObjectNamePart::Identifier(ident)) => ident.span,
         _ => Span::empty(),

@@ -6,6 +6,7 @@
 //! Read next: `query.rs` → `select.rs` → `relation.rs` → `scope.rs` → `expr.rs` → `call.rs`.
 
 mod aggregate;
+mod aggregate_call;
 mod call;
 mod call_names;
 mod expr;

@@ -141,6 +141,10 @@ async fn queries_answer() -> Result<()> {
             "count(1) | count(DISTINCT userId) | (max(v) + 1)\n3 | 2 | 4",
         ),
         ("SELECT userId, count(*) FILTER (WHERE v > 1) AS n FROM ev GROUP BY ALL", "userId | n\na | 1\nb | 1"),
+        (
+            "SELECT userId, count_if(v > 1) AS n, max_by(v, ts) AS m, sort_array(collect_list(v)) AS l, any(v > 2) AS a FROM ev GROUP BY userId",
+            "userId | n | m | l | a\na | 1 | 3 | [1, 3] | true\nb | 1 | 2 | [2] | false",
+        ),
         // Joins: a USING key once, each side's by its name, semi and anti.
         (
             "SELECT * FROM (SELECT userId, v FROM ev) JOIN users USING (USERID)",
