@@ -32,6 +32,7 @@ mod properties;
 #[cfg(test)]
 mod spark_tests;
 pub mod text;
+pub mod text_table;
 pub mod types;
 
 pub use error::{Error, ErrorKind, Position, Result};

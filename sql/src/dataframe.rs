@@ -1,0 +1,406 @@
+//! A [`DataFrame`]: a plan over streams or batches, and what can be done with it. Expressions are DataFusion's `Expr`;
+//! their columns are found without regard to case, their operators and functions mean what they mean in SQL.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, SortExpr, lit};
+use datafusion::physical_plan::{collect, displayable};
+use millstream_engine::plan::has_streams;
+use millstream_engine::{Error, Result};
+
+use crate::batch_writer::DataFrameWriter;
+use crate::columns::{find_column, resolve, resolve_all};
+use crate::dialect;
+use crate::printing;
+use crate::session::StreamSession;
+use crate::writer::DataStreamWriter;
+
+/// A table that has not been computed yet: of a stream or a batch.
+#[derive(Clone, Debug)]
+pub struct DataFrame {
+    session: StreamSession,
+    plan: LogicalPlan,
+}
+
+/// A condition: an expression, or its SQL text.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// An expression.
+    Expr(Box<Expr>),
+    /// SQL text, such as `v > 1 AND k IS NOT NULL`.
+    Sql(String),
+}
+
+impl From<Expr> for Condition {
+    fn from(expr: Expr) -> Self {
+        Self::Expr(Box::new(expr))
+    }
+}
+
+impl From<&str> for Condition {
+    fn from(sql: &str) -> Self {
+        Self::Sql(sql.to_string())
+    }
+}
+
+/// What a frame is computed from, and its shape.
+impl DataFrame {
+    pub(crate) fn new(session: StreamSession, plan: LogicalPlan) -> Self {
+        Self { session, plan }
+    }
+
+    /// The plan: analysed, not optimised.
+    pub fn logical_plan(&self) -> &LogicalPlan {
+        &self.plan
+    }
+
+    /// The session it belongs to.
+    pub fn session(&self) -> &StreamSession {
+        &self.session
+    }
+
+    /// Whether it reads a stream, and so can only be run by [`write_stream`](Self::write_stream).
+    pub fn is_streaming(&self) -> bool {
+        has_streams(&self.plan)
+    }
+
+    /// Its columns.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(self.plan.schema().as_arrow().clone())
+    }
+
+    /// Its columns as a DDL string: `k STRING, v BIGINT`.
+    pub fn schema_ddl(&self) -> String {
+        millstream_formats::ddl::to_ddl(self.plan.schema().as_arrow())
+    }
+}
+
+/// Frames from frames.
+impl DataFrame {
+    /// The values of `exprs`.
+    ///
+    /// # Errors
+    /// `Invalid` for a column that does not exist, or types that do not fit.
+    pub fn select(&self, exprs: impl IntoIterator<Item = Expr>) -> Result<Self> {
+        let exprs = resolve_all(exprs, self.plan.schema())?;
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs)?)
+    }
+
+    /// The values of SQL expressions: `["k", "v * 2 AS v2", "upper(k) AS u"]`.
+    ///
+    /// # Errors
+    /// A syntax error, or as [`select`](Self::select).
+    pub fn select_expr<T: AsRef<str>>(&self, exprs: impl IntoIterator<Item = T>) -> Result<Self> {
+        let exprs = exprs.into_iter().map(|text| self.expr(text.as_ref())).collect::<Result<Vec<_>>>()?;
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs)?)
+    }
+
+    /// The rows for which `condition`, an expression or SQL text, is true.
+    ///
+    /// # Errors
+    /// As [`select_expr`](Self::select_expr).
+    pub fn filter(&self, condition: impl Into<Condition>) -> Result<Self> {
+        let condition = match condition.into() {
+            Condition::Expr(expr) => resolve(*expr, self.plan.schema())?,
+            Condition::Sql(text) => self.expr(&text)?.unalias(),
+        };
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).filter(condition)?)
+    }
+
+    /// The same as [`filter`](Self::filter).
+    ///
+    /// # Errors
+    /// As [`filter`](Self::filter).
+    pub fn where_(&self, condition: impl Into<Condition>) -> Result<Self> {
+        self.filter(condition)
+    }
+
+    /// This frame with a column more, or another in place of the one of this name.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn with_column(&self, name: &str, expr: Expr) -> Result<Self> {
+        let expr = resolve(expr, self.plan.schema())?;
+        let mut found = false;
+        let mut exprs = Vec::new();
+        for column in self.plan.schema().columns() {
+            if column.name.eq_ignore_ascii_case(name) {
+                found = true;
+                exprs.push(expr.clone().alias(name));
+            } else {
+                exprs.push(Expr::Column(column));
+            }
+        }
+        if !found {
+            exprs.push(expr.alias(name));
+        }
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs)?)
+    }
+
+    /// This frame with the column `old` called `new`; unchanged where there is no such column.
+    ///
+    /// # Errors
+    /// When two columns would have the same name.
+    pub fn with_column_renamed(&self, old: &str, new: &str) -> Result<Self> {
+        let exprs = self.plan.schema().columns().into_iter().map(|column| match column.name.eq_ignore_ascii_case(old) {
+            true => Expr::Column(column).alias(new),
+            false => Expr::Column(column),
+        });
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs.collect::<Vec<_>>())?)
+    }
+
+    /// This frame without these columns; names that it does not have are passed over, as in Spark.
+    ///
+    /// # Errors
+    /// Never for a frame that could be made.
+    pub fn drop<T: AsRef<str>>(&self, names: impl IntoIterator<Item = T>) -> Result<Self> {
+        let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_lowercase()).collect();
+        let kept = self.plan.schema().columns().into_iter().filter(|c| !names.contains(&c.name.to_lowercase()));
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(kept.map(Expr::Column).collect::<Vec<_>>())?)
+    }
+
+    /// This frame under a name: its columns are then `name.column`.
+    ///
+    /// # Errors
+    /// Never for a frame that could be made.
+    pub fn alias(&self, name: &str) -> Result<Self> {
+        let name = datafusion::common::TableReference::bare(name);
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).alias(name)?)
+    }
+
+    /// The rows of both, columns matched by position: `UNION ALL`.
+    ///
+    /// # Errors
+    /// `Invalid` when they have different numbers of columns, or types that do not fit.
+    pub fn union(&self, other: &Self) -> Result<Self> {
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).union(other.plan.clone())?)
+    }
+
+    /// The rows of both, columns matched by name.
+    ///
+    /// # Errors
+    /// As [`union`](Self::union), or when `other` lacks a column.
+    pub fn union_by_name(&self, other: &Self) -> Result<Self> {
+        let names = self.plan.schema().columns();
+        let columns = names.iter().map(|c| find_column(other.plan.schema(), None, &c.name).map(Expr::Column));
+        self.union(&other.select(columns.collect::<Result<Vec<_>>>()?)?)
+    }
+
+    /// Joins on columns that both have; they are in the result once.
+    ///
+    /// # Errors
+    /// `Invalid` for a column that one of them lacks, or when both have the same name: [`alias`](Self::alias) one.
+    pub fn join<T: AsRef<str>>(
+        &self,
+        right: &Self,
+        using: impl IntoIterator<Item = T>,
+        join_type: JoinType,
+    ) -> Result<Self> {
+        let mut condition: Option<Expr> = None;
+        let mut keys = Vec::new();
+        for name in using {
+            let left_key = find_column(self.plan.schema(), None, name.as_ref())?;
+            let right_key = find_column(right.plan.schema(), None, name.as_ref())?;
+            let equal = Expr::Column(left_key.clone()).eq(Expr::Column(right_key.clone()));
+            condition = Some(match condition {
+                Some(condition) => condition.and(equal),
+                None => equal,
+            });
+            keys.push((left_key, right_key));
+        }
+        let condition = condition.ok_or_else(|| Error::invalid("a join needs at least one column to join on"))?;
+        let joined = LogicalPlanBuilder::from(self.plan.clone()).join_on(right.plan.clone(), join_type, [condition])?.build()?;
+        let exprs = joined.schema().columns().into_iter().filter_map(|column| {
+            let as_right = keys.iter().any(|(_, right_key)| *right_key == column);
+            let as_left = keys.iter().find(|(left_key, _)| *left_key == column);
+            match (as_left, as_right) {
+                (Some((left_key, right_key)), _) => Some(match join_type {
+                    JoinType::Right => Expr::Column(right_key.clone()).alias(&left_key.name),
+                    JoinType::Full => {
+                        let either = vec![Expr::Column(left_key.clone()), Expr::Column(right_key.clone())];
+                        datafusion::functions::core::expr_fn::coalesce(either).alias(&left_key.name)
+                    }
+                    _ => Expr::Column(column),
+                }),
+                (None, true) if !matches!(join_type, JoinType::RightSemi | JoinType::RightAnti) => None,
+                _ => Some(Expr::Column(column)),
+            }
+        });
+        let exprs = resolve_all(exprs.collect::<Vec<_>>(), joined.schema())?;
+        self.with_plan(LogicalPlanBuilder::from(joined).project(exprs)?)
+    }
+
+    /// Joins on a condition; the result has the columns of both.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_on(&self, right: &Self, condition: Expr, join_type: JoinType) -> Result<Self> {
+        let schema = self.plan.schema().join(right.plan.schema())?;
+        let condition = resolve(condition, &schema)?;
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).join_on(right.plan.clone(), join_type, [condition])?)
+    }
+
+    /// Groups rows by `keys`, for [`GroupedFrame::agg`].
+    pub fn group_by(&self, keys: impl IntoIterator<Item = Expr>) -> GroupedFrame {
+        GroupedFrame { frame: self.clone(), keys: keys.into_iter().collect() }
+    }
+
+    /// The rows in order: `[col("v").sort(true, true)]`.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn order_by(&self, order: impl IntoIterator<Item = SortExpr>) -> Result<Self> {
+        let order = order.into_iter().map(|sort| {
+            let expr = resolve(sort.expr, self.plan.schema())?;
+            Ok(SortExpr { expr, ..sort })
+        });
+        let order = order.collect::<Result<Vec<_>>>()?;
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).sort(order)?)
+    }
+
+    /// The first `rows` rows.
+    ///
+    /// # Errors
+    /// Never for a frame that could be made.
+    pub fn limit(&self, rows: usize) -> Result<Self> {
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).limit(0, Some(rows))?)
+    }
+
+    /// The rows without repetitions.
+    ///
+    /// # Errors
+    /// Never for a frame that could be made.
+    pub fn distinct(&self) -> Result<Self> {
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).distinct()?)
+    }
+
+    /// Gives the frame a name that SQL can use, in place of a view of that name. A view over a stream is a stream.
+    ///
+    /// # Errors
+    /// `Invalid` where a table has the name.
+    pub fn create_or_replace_temp_view(&self, name: &str) -> Result<()> {
+        self.session.put_view(name, self.plan.clone(), "", true)
+    }
+
+    fn expr(&self, text: &str) -> Result<Expr> {
+        let planning = self.session.planning()?;
+        Ok(dialect::plan_expression(&planning.batch, self.plan.schema(), text)?)
+    }
+
+    fn with_plan(&self, builder: LogicalPlanBuilder) -> Result<Self> {
+        Ok(Self { session: self.session.clone(), plan: builder.build()? })
+    }
+}
+
+/// What runs a frame.
+impl DataFrame {
+    /// Says where the stream goes.
+    pub fn write_stream(&self) -> DataStreamWriter {
+        DataStreamWriter::new(self.session.clone(), self.plan.clone())
+    }
+
+    /// Says where the rows of a batch frame go.
+    pub fn write(&self) -> DataFrameWriter {
+        DataFrameWriter::new(self.clone())
+    }
+
+    /// Its rows.
+    ///
+    /// # Errors
+    /// `Invalid` for a stream, or what went wrong.
+    pub async fn collect(&self) -> Result<Vec<RecordBatch>> {
+        self.refuse_stream()?;
+        let state = self.session.batch_state()?;
+        let plan = state.create_physical_plan(&self.plan).await?;
+        Ok(collect(plan, state.task_ctx()).await?)
+    }
+
+    /// The number of its rows.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    pub async fn count(&self) -> Result<u64> {
+        let plan = LogicalPlanBuilder::from(self.plan.clone()).aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64))])?;
+        let rows = self.with_plan(plan)?.collect().await?;
+        let counted = rows.first().filter(|batch| batch.num_rows() == 1).map(|batch| Arc::clone(batch.column(0)));
+        match counted.as_ref().and_then(|column| column.as_primitive_opt::<Int64Type>()) {
+            Some(column) if !column.is_null(0) => Ok(u64::try_from(column.value(0)).unwrap_or(0)),
+            _ => Err(Error::internal("a count gave no number")),
+        }
+    }
+
+    /// The first `rows_max` rows as Spark's `show()` prints them, cells cut to `cell_max` characters (0 for all of them).
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    pub async fn show_string(&self, rows_max: usize, cell_max: usize) -> Result<String> {
+        let rows = self.limit(rows_max.saturating_add(1))?.collect().await?;
+        printing::show(&self.session, &self.schema(), &rows, rows_max, cell_max)
+    }
+
+    /// Prints the first 20 rows on standard output.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    #[expect(clippy::print_stdout, reason = "printing is what it is for")]
+    pub async fn show(&self) -> Result<()> {
+        print!("{}", self.show_string(20, 20).await?);
+        Ok(())
+    }
+
+    /// The physical plan as text; all the plans with `extended`. A stream's is the one that a query would run.
+    ///
+    /// # Errors
+    /// What is wrong with the plan.
+    pub async fn explain(&self, extended: bool) -> Result<String> {
+        let planning = self.session.planning()?;
+        let is_streaming = self.is_streaming();
+        let (state, plan) = match is_streaming {
+            true => (planning.stream.clone(), millstream_engine::plan::number_streams(self.plan.clone())?.0),
+            false => (self.session.batch_state()?, self.plan.clone()),
+        };
+        let physical = state.create_physical_plan(&plan).await?;
+        let physical = displayable(physical.as_ref()).indent(false).to_string();
+        if !extended {
+            return Ok(format!("== Physical Plan ==\n{physical}"));
+        }
+        let optimized = state.optimize(&plan)?;
+        Ok(format!(
+            "== Analyzed Logical Plan ==\n{}\n\n== Optimized Logical Plan ==\n{}\n\n== Physical Plan ==\n{physical}",
+            self.plan.display_indent(),
+            optimized.display_indent()
+        ))
+    }
+
+    pub(crate) fn refuse_stream(&self) -> Result<()> {
+        match self.is_streaming() {
+            true => Err(Error::invalid(
+                "queries with streaming sources must be executed with write_stream().start(), CREATE STREAMING TABLE or INSERT INTO",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Rows grouped by keys.
+#[derive(Clone, Debug)]
+pub struct GroupedFrame {
+    frame: DataFrame,
+    keys: Vec<Expr>,
+}
+
+impl GroupedFrame {
+    /// A row for each group: its keys and the values of `aggregates`.
+    ///
+    /// # Errors
+    /// As [`DataFrame::select`].
+    pub fn agg(&self, aggregates: impl IntoIterator<Item = Expr>) -> Result<DataFrame> {
+        let schema = self.frame.plan.schema();
+        let keys = resolve_all(self.keys.clone(), schema)?;
+        let aggregates = resolve_all(aggregates, schema)?;
+        self.frame.with_plan(LogicalPlanBuilder::from(self.frame.plan.clone()).aggregate(keys, aggregates)?)
+    }
+}

@@ -1,0 +1,127 @@
+//! `foreach`: every row to a writer of the user's, with Spark's open, process, close.
+
+use std::fmt;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::common::ScalarValue;
+use millstream_engine::sink::{BatchRows, Delivery, Sink};
+use millstream_engine::{Error, Result};
+
+/// One row that a [`ForeachWriter`] is given: a view into a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    batch: &'a RecordBatch,
+    index: usize,
+}
+
+impl Row<'_> {
+    /// How many columns there are.
+    pub fn len(&self) -> usize {
+        self.batch.num_columns()
+    }
+
+    /// Whether there are no columns.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of the column at `position`, from 0.
+    ///
+    /// # Errors
+    /// `Invalid` where there is no such column.
+    pub fn get(&self, position: usize) -> Result<ScalarValue> {
+        match position < self.len() {
+            true => Ok(ScalarValue::try_from_array(self.batch.column(position), self.index)?),
+            false => Err(Error::invalid(format!("a row of {} columns has no column {position}", self.len()))),
+        }
+    }
+
+    /// The value of the column called `name`, in any case.
+    ///
+    /// # Errors
+    /// `Invalid` where there is no such column.
+    pub fn get_as(&self, name: &str) -> Result<ScalarValue> {
+        let position = self.batch.schema_ref().fields().iter().position(|f| f.name().eq_ignore_ascii_case(name));
+        position.map_or_else(|| Err(Error::invalid(format!("a row has no column '{name}'"))), |at| self.get(at))
+    }
+}
+
+/// Writes the rows of one partition of one batch somewhere.
+///
+/// A new clone of the writer is made for every partition and batch; it is opened, given the rows if it wants them, and
+/// closed, with the error where there was one. After a crash a batch comes again, possibly cut into other partitions:
+/// partition and epoch do not tell whether rows have been written before.
+pub trait ForeachWriter: Send + Sync {
+    /// Rows of partition `partition_id` of batch `epoch_id` are about to come. `Ok(false)` where they are not wanted:
+    /// [`process`](Self::process) is then not called, [`close`](Self::close) is.
+    ///
+    /// # Errors
+    /// What stops the query; [`close`](Self::close) is then not called.
+    fn open(&mut self, partition_id: u64, epoch_id: u64) -> Result<bool>;
+
+    /// Takes a row.
+    ///
+    /// # Errors
+    /// What stops the query.
+    fn process(&mut self, row: Row<'_>) -> Result<()>;
+
+    /// The end of this partition of this batch. `error` is what went wrong, if something did.
+    ///
+    /// # Errors
+    /// What stops the query.
+    fn close(&mut self, error: Option<&Error>) -> Result<()>;
+}
+
+/// The sink that gives rows to a writer.
+pub(crate) struct ForeachSink<W>(W);
+
+impl<W: ForeachWriter + Clone> ForeachSink<W> {
+    pub(crate) fn new(writer: W) -> Self {
+        Self(writer)
+    }
+
+    fn write(&self, batch: &BatchRows) -> Result<()> {
+        let mut writer = self.0.clone();
+        if !writer.open(0, batch.batch_id)? {
+            return writer.close(None);
+        }
+        let outcome = process_all(&mut writer, &batch.rows);
+        writer.close(outcome.as_ref().err())?;
+        outcome
+    }
+}
+
+fn process_all<W: ForeachWriter>(writer: &mut W, rows: &[RecordBatch]) -> Result<()> {
+    for batch in rows {
+        for index in 0..batch.num_rows() {
+            writer.process(Row { batch, index })?;
+        }
+    }
+    Ok(())
+}
+
+impl<W> fmt::Debug for ForeachSink<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ForeachSink")
+    }
+}
+
+#[async_trait]
+impl<W: ForeachWriter + Clone + 'static> Sink for ForeachSink<W> {
+    fn description(&self) -> String {
+        "ForeachWriterTable".to_string()
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Rows
+    }
+
+    async fn accept(&self, batch: BatchRows) -> Result<()> {
+        // A writer may block on whatever it writes to: other queries go on meanwhile, where there are threads for them.
+        match tokio::runtime::Handle::current().runtime_flavor() {
+            tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| self.write(&batch)),
+            _ => self.write(&batch),
+        }
+    }
+}
