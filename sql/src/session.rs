@@ -66,6 +66,11 @@ impl Default for StreamSessionBuilder {
 }
 
 impl StreamSessionBuilder {
+    /// Without connectors; the package `millstream` gives one that has them all.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// What the session is called in logs.
     pub fn app_name(mut self, name: impl Into<String>) -> Self {
         self.app_name = name.into();
@@ -129,11 +134,6 @@ impl StreamSessionBuilder {
 }
 
 impl StreamSession {
-    /// A session without connectors; the package `millstream` has one with all of them.
-    pub fn builder() -> StreamSessionBuilder {
-        StreamSessionBuilder::default()
-    }
-
     /// What the session is called.
     pub fn app_name(&self) -> &str {
         &self.0.app_name
