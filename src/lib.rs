@@ -27,7 +27,9 @@ mod connected;
 
 pub use connected::WithConnectors;
 pub use millstream_connectors as connectors;
-pub use millstream_engine::{Error, ErrorKind, Result, clock, listener, manager, progress, query, registry, sink, source};
+pub use millstream_engine::{
+    Error, ErrorKind, Result, clock, listener, manager, progress, query, registry, sink, source,
+};
 pub use millstream_sql::{
     Condition, DataFrame, DataFrameReader, DataFrameWriter, DataStreamReader, DataStreamWriter, ForeachBatchError,
     ForeachWriter, GroupedFrame, Row, SchemaArgument, StreamSession, StreamSessionBuilder, conf, functions, printing,

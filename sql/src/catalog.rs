@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemTable, SchemaProvider, Session, TableProvider,
-};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemTable, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
@@ -170,7 +168,8 @@ impl SchemaProvider for Catalog {
     fn table_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.read().values().map(|entry| entry.name().to_string()).collect();
         let results = self.result_names().into_iter();
-        let unknown: Vec<String> = results.filter(|name| !names.iter().any(|known| known.eq_ignore_ascii_case(name))).collect();
+        let unknown: Vec<String> =
+            results.filter(|name| !names.iter().any(|known| known.eq_ignore_ascii_case(name))).collect();
         names.extend(unknown);
         names
     }
@@ -210,16 +209,21 @@ impl RowsTable {
     fn declared(catalog: Catalog, table: Arc<Table>) -> Result<Self> {
         let result = catalog.result(&table.name).map(|(schema, _)| schema);
         let schema = table.columns.clone().or(result).ok_or_else(|| {
-            Error::invalid(format!("table {} has no columns yet: declare them, or let a query write into it", table.name))
+            Error::invalid(format!(
+                "table {} has no columns yet: declare them, or let a query write into it",
+                table.name
+            ))
         })?;
         Ok(Self { catalog, name: table.name.clone(), schema })
     }
 
     fn rows(&self) -> Vec<RecordBatch> {
         let mut rows = match self.catalog.get(&self.name) {
-            Some(Entry::Table(table)) => {
-                table.rows.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
-            }
+            Some(Entry::Table(table)) => table
+                .rows
+                .as_ref()
+                .map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner).clone())
+                .unwrap_or_default(),
             _ => Vec::new(),
         };
         rows.extend(self.catalog.result(&self.name).map(|(_, rows)| rows).unwrap_or_default());

@@ -40,7 +40,8 @@ pub(crate) fn find_column(schema: &DFSchema, relation: Option<&TableReference>, 
         None => true,
         Some(wanted) => qualifier.is_some_and(|q| q.table().eq_ignore_ascii_case(wanted.table())),
     };
-    let mut found = schema.iter().filter(|(qualifier, field)| is_of(*qualifier) && field.name().eq_ignore_ascii_case(name));
+    let mut found =
+        schema.iter().filter(|(qualifier, field)| is_of(*qualifier) && field.name().eq_ignore_ascii_case(name));
     let written = relation.map_or_else(|| format!("`{name}`"), |relation| format!("`{}`.`{name}`", relation.table()));
     match (found.next(), found.next()) {
         (Some((qualifier, field)), None) => Ok(Column::new(qualifier.cloned(), field.name())),

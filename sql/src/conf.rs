@@ -51,43 +51,183 @@ use ValueKind::{Bytes, Count, Flag, Milliseconds, OneOf, Text, TimeZone};
 pub const KEYS: &[Key] = &[
     key("spark.sql.session.timeZone", TimeZone, Some("UTC"), "the time zone of casts, printing and calendar functions"),
     key("spark.sql.shuffle.partitions", Count(1), None, "state partitions of a query; as many as cores by default"),
-    key("spark.sql.streaming.checkpointLocation", Text, None, "folder of the checkpoints of queries without one of their own"),
+    key(
+        "spark.sql.streaming.checkpointLocation",
+        Text,
+        None,
+        "folder of the checkpoints of queries without one of their own",
+    ),
     key("spark.sql.streaming.minBatchesToRetain", Count(1), Some("100"), "batches whose log files are kept"),
-    key("spark.sql.streaming.pollingDelay", Milliseconds, Some("10"), "pause of an idle query between two looks for new data"),
-    key("spark.sql.streaming.noDataProgressEventInterval", Milliseconds, Some("10000"), "pause between two events of an idle query"),
-    key("spark.sql.streaming.noDataMicroBatches.enabled", Flag, Some("true"), "batches without data, to emit what a new watermark closed"),
+    key(
+        "spark.sql.streaming.pollingDelay",
+        Milliseconds,
+        Some("10"),
+        "pause of an idle query between two looks for new data",
+    ),
+    key(
+        "spark.sql.streaming.noDataProgressEventInterval",
+        Milliseconds,
+        Some("10000"),
+        "pause between two events of an idle query",
+    ),
+    key(
+        "spark.sql.streaming.noDataMicroBatches.enabled",
+        Flag,
+        Some("true"),
+        "batches without data, to emit what a new watermark closed",
+    ),
     key("spark.sql.streaming.numRecentProgressUpdates", Count(1), Some("100"), "progress events kept by a query"),
-    key("spark.sql.streaming.stopActiveRunOnRestart", Flag, Some("true"), "starting a query again stops its older run instead of failing"),
-    key("spark.sql.streaming.stopTimeout", Milliseconds, Some("0"), "how long stopping a query may take; 0 is for ever"),
-    key("spark.sql.streaming.multipleWatermarkPolicy", OneOf(&["min", "max"]), Some("min"), "the watermark of a query with several inputs"),
-    key("spark.sql.streaming.schemaInference", Flag, Some("false"), "streams of files without a declared schema get that of the files that are there"),
-    key("spark.sql.streaming.statefulOperator.checkCorrectness.enabled", Flag, Some("true"), "refuse chains of stateful operators that could lose rows"),
-    key("spark.sql.streaming.unsupportedOperationCheck", Flag, Some("true"), "refuse queries that cannot be right as streams"),
-    key("spark.sql.streaming.fileStreamSink.ignoreMetadata", Flag, Some("false"), "read a file sink's folder without its log of committed files"),
-    key("spark.sql.streaming.fileSink.log.compactInterval", Count(1), Some("10"), "batches between two compactions of a file sink's log"),
-    key("spark.sql.streaming.fileSink.log.cleanupDelay", Milliseconds, Some("600000"), "how long compacted log files of a file sink are kept"),
+    key(
+        "spark.sql.streaming.stopActiveRunOnRestart",
+        Flag,
+        Some("true"),
+        "starting a query again stops its older run instead of failing",
+    ),
+    key(
+        "spark.sql.streaming.stopTimeout",
+        Milliseconds,
+        Some("0"),
+        "how long stopping a query may take; 0 is for ever",
+    ),
+    key(
+        "spark.sql.streaming.multipleWatermarkPolicy",
+        OneOf(&["min", "max"]),
+        Some("min"),
+        "the watermark of a query with several inputs",
+    ),
+    key(
+        "spark.sql.streaming.schemaInference",
+        Flag,
+        Some("false"),
+        "streams of files without a declared schema get that of the files that are there",
+    ),
+    key(
+        "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
+        Flag,
+        Some("true"),
+        "refuse chains of stateful operators that could lose rows",
+    ),
+    key(
+        "spark.sql.streaming.unsupportedOperationCheck",
+        Flag,
+        Some("true"),
+        "refuse queries that cannot be right as streams",
+    ),
+    key(
+        "spark.sql.streaming.fileStreamSink.ignoreMetadata",
+        Flag,
+        Some("false"),
+        "read a file sink's folder without its log of committed files",
+    ),
+    key(
+        "spark.sql.streaming.fileSink.log.compactInterval",
+        Count(1),
+        Some("10"),
+        "batches between two compactions of a file sink's log",
+    ),
+    key(
+        "spark.sql.streaming.fileSink.log.cleanupDelay",
+        Milliseconds,
+        Some("600000"),
+        "how long compacted log files of a file sink are kept",
+    ),
     key("spark.sql.streaming.fileSink.log.deletion", Flag, Some("true"), "delete compacted log files of a file sink"),
-    key("spark.sql.streaming.fileSource.log.compactInterval", Count(1), Some("10"), "batches between two compactions of a file source's log"),
-    key("spark.sql.streaming.fileSource.log.cleanupDelay", Milliseconds, Some("600000"), "how long compacted log files of a file source are kept"),
-    key("spark.sql.streaming.fileSource.log.deletion", Flag, Some("true"), "delete compacted log files of a file source"),
-    key("spark.sql.streaming.fileSource.cleaner.numThreads", Count(0), Some("1"), "files that cleanSource works on at a time"),
-    key("spark.sql.streaming.fileSource.schema.forceNullable", Flag, Some("true"), "columns of file streams may be null, whatever the schema says"),
-    key("spark.sql.streaming.stateStore.minDeltasForSnapshot", Count(1), Some("10"), "deltas of state between two snapshots"),
-    key("spark.sql.streaming.stateStore.maintenanceInterval", Milliseconds, Some("60000"), "pause between two maintenances of state"),
-    key("spark.sql.streaming.stateStore.stateSchemaCheck", Flag, Some("true"), "refuse a checkpoint whose state has other columns"),
-    key("spark.sql.streaming.sessionWindow.merge.sessions.in.local.partition", Flag, Some("false"), "merge sessions before the exchange"),
-    key("spark.sql.files.ignoreMissingFiles", Flag, Some("false"), "pass over files that vanish between listing and reading"),
+    key(
+        "spark.sql.streaming.fileSource.log.compactInterval",
+        Count(1),
+        Some("10"),
+        "batches between two compactions of a file source's log",
+    ),
+    key(
+        "spark.sql.streaming.fileSource.log.cleanupDelay",
+        Milliseconds,
+        Some("600000"),
+        "how long compacted log files of a file source are kept",
+    ),
+    key(
+        "spark.sql.streaming.fileSource.log.deletion",
+        Flag,
+        Some("true"),
+        "delete compacted log files of a file source",
+    ),
+    key(
+        "spark.sql.streaming.fileSource.cleaner.numThreads",
+        Count(0),
+        Some("1"),
+        "files that cleanSource works on at a time",
+    ),
+    key(
+        "spark.sql.streaming.fileSource.schema.forceNullable",
+        Flag,
+        Some("true"),
+        "columns of file streams may be null, whatever the schema says",
+    ),
+    key(
+        "spark.sql.streaming.stateStore.minDeltasForSnapshot",
+        Count(1),
+        Some("10"),
+        "deltas of state between two snapshots",
+    ),
+    key(
+        "spark.sql.streaming.stateStore.maintenanceInterval",
+        Milliseconds,
+        Some("60000"),
+        "pause between two maintenances of state",
+    ),
+    key(
+        "spark.sql.streaming.stateStore.stateSchemaCheck",
+        Flag,
+        Some("true"),
+        "refuse a checkpoint whose state has other columns",
+    ),
+    key(
+        "spark.sql.streaming.sessionWindow.merge.sessions.in.local.partition",
+        Flag,
+        Some("false"),
+        "merge sessions before the exchange",
+    ),
+    key(
+        "spark.sql.files.ignoreMissingFiles",
+        Flag,
+        Some("false"),
+        "pass over files that vanish between listing and reading",
+    ),
     key("spark.sql.files.ignoreCorruptFiles", Flag, Some("false"), "pass over files that cannot be read"),
     key("spark.sql.files.maxRecordsPerFile", Count(0), Some("0"), "most rows of a written file; 0 is any number"),
     key("spark.sql.sources.default", Text, Some("parquet"), "the connector where none is named"),
-    key("spark.sql.sources.partitionColumnTypeInference.enabled", Flag, Some("true"), "types of partition columns from the folders' names"),
-    key("spark.sql.columnNameOfCorruptRecord", Text, Some("_corrupt_record"), "the column that takes malformed records"),
-    key("spark.sql.parquet.compression.codec", OneOf(&["none", "uncompressed", "snappy", "gzip", "lz4", "lz4_raw", "zstd", "brotli"]), Some("snappy"), "compression of written parquet files"),
+    key(
+        "spark.sql.sources.partitionColumnTypeInference.enabled",
+        Flag,
+        Some("true"),
+        "types of partition columns from the folders' names",
+    ),
+    key(
+        "spark.sql.columnNameOfCorruptRecord",
+        Text,
+        Some("_corrupt_record"),
+        "the column that takes malformed records",
+    ),
+    key(
+        "spark.sql.parquet.compression.codec",
+        OneOf(&["none", "uncompressed", "snappy", "gzip", "lz4", "lz4_raw", "zstd", "brotli"]),
+        Some("snappy"),
+        "compression of written parquet files",
+    ),
     key("spark.sql.json.filterPushdown.enabled", Flag, Some("true"), "filters may be evaluated while JSON is read"),
-    key("millstream.memory.limit", Bytes, Some("75%"), "the memory budget of the session; fixed once a query has been planned"),
+    key(
+        "millstream.memory.limit",
+        Bytes,
+        Some("75%"),
+        "the memory budget of the session; fixed once a query has been planned",
+    ),
     key("millstream.source.partitions", Count(1), None, "tasks that read a stream; as many as cores by default"),
     key("millstream.batch.rows", Count(1), Some("8192"), "rows of a record batch inside a plan"),
-    key("millstream.kafka.transactionTimeout", Milliseconds, None, "how long a transaction of the exactly-once Kafka sink may stay open"),
+    key(
+        "millstream.kafka.transactionTimeout",
+        Milliseconds,
+        None,
+        "how long a transaction of the exactly-once Kafka sink may stay open",
+    ),
 ];
 
 /// Keys of Spark's that are accepted and have no effect: what they tune does not exist here.
@@ -189,7 +329,8 @@ impl Conf {
 
     /// Every key with its value, sorted: what has been set, and the defaults.
     pub fn all(&self) -> Vec<(String, String)> {
-        let mut all: Vec<(String, String)> = self.set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let mut all: Vec<(String, String)> =
+            self.set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let defaults = KEYS.iter().filter(|key| self.set.get(key.name).is_none());
         all.extend(defaults.filter_map(|key| Some((key.name.to_string(), key.default?.to_string()))));
         all.sort();
@@ -235,13 +376,19 @@ fn check(name: &str, value: &str) -> Result<(String, String)> {
         Count(least) => {
             (value.parse::<u64>().is_ok_and(|count| count >= least), format!("a whole number, at least {least}"))
         }
-        Milliseconds => (milliseconds(value).is_some(), "milliseconds, or a time such as '10s' or '1 minute'".to_string()),
+        Milliseconds => {
+            (milliseconds(value).is_some(), "milliseconds, or a time such as '10s' or '1 minute'".to_string())
+        }
         TimeZone => (is_time_zone(value), "a time zone such as UTC, Europe/Berlin or +02:00".to_string()),
-        Bytes => (parse_bytes(value, u64::MAX).is_some(), "bytes such as 512MiB or 4GiB, or a share such as 75%".to_string()),
+        Bytes => {
+            (parse_bytes(value, u64::MAX).is_some(), "bytes such as 512MiB or 4GiB, or a share such as 75%".to_string())
+        }
         OneOf(choices) => (is_one_of(value, choices), format!("one of {}", choices.join(", "))),
     };
     match fits {
-        true if key.kind == Milliseconds => Ok((key.name.to_string(), milliseconds(value).unwrap_or_default().to_string())),
+        true if key.kind == Milliseconds => {
+            Ok((key.name.to_string(), milliseconds(value).unwrap_or_default().to_string()))
+        }
         true => Ok((key.name.to_string(), value.to_string())),
         false => Err(Error::invalid(format!("configuration '{}' is '{value}', expected {expected}", key.name))),
     }
@@ -285,7 +432,11 @@ mod tests {
             ("SPARK.SQL.SESSION.TIMEZONE", "+02:00", ""),
             ("spark.sql.session.timeZone", "Europe/Berln", "expected a time zone such as UTC"),
             ("spark.sql.shuffle.partitions", "4", ""),
-            ("spark.sql.shuffle.partitions", "0", "'spark.sql.shuffle.partitions' is '0', expected a whole number, at least 1"),
+            (
+                "spark.sql.shuffle.partitions",
+                "0",
+                "'spark.sql.shuffle.partitions' is '0', expected a whole number, at least 1",
+            ),
             ("spark.sql.streaming.pollingDelay", "1 second", ""),
             ("spark.sql.streaming.pollingDelay", "soon", "expected milliseconds"),
             ("spark.sql.streaming.multipleWatermarkPolicy", "MAX", ""),
@@ -294,7 +445,11 @@ mod tests {
             ("millstream.memory.limit", "1.5GiB", ""),
             ("millstream.memory.limit", "75%", ""),
             ("millstream.memory.limit", "much", "expected bytes such as 512MiB"),
-            ("spark.sql.shufle.partitions", "4", "there is no configuration 'spark.sql.shufle.partitions'; did you mean 'spark.sql.shuffle.partitions'?"),
+            (
+                "spark.sql.shufle.partitions",
+                "4",
+                "there is no configuration 'spark.sql.shufle.partitions'; did you mean 'spark.sql.shuffle.partitions'?",
+            ),
             ("millstream.storage.aws_region", "eu", ""),
             ("spark.sql.adaptive.enabled", "false", ""),
             ("spark.sql.ansi.enabled", "false", "only 'true' is supported"),
@@ -302,7 +457,9 @@ mod tests {
             let outcome = Conf::default().set(name, value);
             match expected {
                 "" => assert!(outcome.is_ok(), "{name} = {value}: {outcome:?}"),
-                text => assert!(outcome.is_err_and(|e| e.message().contains(text)), "{name} = {value}: expected {text}"),
+                text => {
+                    assert!(outcome.is_err_and(|e| e.message().contains(text)), "{name} = {value}: expected {text}")
+                }
             }
         }
     }

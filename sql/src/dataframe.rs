@@ -145,10 +145,11 @@ impl DataFrame {
     /// # Errors
     /// When two columns would have the same name.
     pub fn with_column_renamed(&self, old: &str, new: &str) -> Result<Self> {
-        let exprs = self.plan.schema().columns().into_iter().map(|column| match column.name.eq_ignore_ascii_case(old) {
-            true => Expr::Column(column).alias(new),
-            false => Expr::Column(column),
-        });
+        let exprs =
+            self.plan.schema().columns().into_iter().map(|column| match column.name.eq_ignore_ascii_case(old) {
+                true => Expr::Column(column).alias(new),
+                false => Expr::Column(column),
+            });
         self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs.collect::<Vec<_>>())?)
     }
 
@@ -212,7 +213,8 @@ impl DataFrame {
             keys.push((left_key, right_key));
         }
         let condition = condition.ok_or_else(|| Error::invalid("a join needs at least one column to join on"))?;
-        let joined = LogicalPlanBuilder::from(self.plan.clone()).join_on(right.plan.clone(), join_type, [condition])?.build()?;
+        let joined =
+            LogicalPlanBuilder::from(self.plan.clone()).join_on(right.plan.clone(), join_type, [condition])?.build()?;
         let exprs = joined.schema().columns().into_iter().filter_map(|column| {
             let as_right = keys.iter().any(|(_, right_key)| *right_key == column);
             let as_left = keys.iter().find(|(left_key, _)| *left_key == column);
@@ -240,7 +242,11 @@ impl DataFrame {
     pub fn join_on(&self, right: &Self, condition: Expr, join_type: JoinType) -> Result<Self> {
         let schema = self.plan.schema().join(right.plan.schema())?;
         let condition = resolve(condition, &schema)?;
-        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).join_on(right.plan.clone(), join_type, [condition])?)
+        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).join_on(
+            right.plan.clone(),
+            join_type,
+            [condition],
+        )?)
     }
 
     /// Groups rows by `keys`, for [`GroupedFrame::agg`].
@@ -323,7 +329,8 @@ impl DataFrame {
     /// # Errors
     /// As [`collect`](Self::collect).
     pub async fn count(&self) -> Result<u64> {
-        let plan = LogicalPlanBuilder::from(self.plan.clone()).aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64))])?;
+        let plan =
+            LogicalPlanBuilder::from(self.plan.clone()).aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64))])?;
         let rows = self.with_plan(plan)?.collect().await?;
         let counted = rows.first().filter(|batch| batch.num_rows() == 1).map(|batch| Arc::clone(batch.column(0)));
         match counted.as_ref().and_then(|column| column.as_primitive_opt::<Int64Type>()) {

@@ -59,8 +59,9 @@ pub(crate) fn cores() -> usize {
 /// The session's runtime, with its memory budget.
 pub(crate) fn runtime(conf: &Conf) -> Result<Arc<RuntimeEnv>> {
     let limit = conf.get("millstream.memory.limit").unwrap_or_default();
-    let bytes = parse_bytes(&limit, machine_memory_bytes())
-        .ok_or_else(|| Error::invalid(format!("configuration 'millstream.memory.limit' is '{limit}', expected bytes such as 4GiB")))?;
+    let bytes = parse_bytes(&limit, machine_memory_bytes()).ok_or_else(|| {
+        Error::invalid(format!("configuration 'millstream.memory.limit' is '{limit}', expected bytes such as 4GiB"))
+    })?;
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     Ok(RuntimeEnvBuilder::new().with_memory_limit(bytes, 1.0).build_arc()?)
 }

@@ -43,7 +43,12 @@ impl FromStr for PrintFormat {
 ///
 /// # Errors
 /// `Unsupported` for a type that cannot be printed.
-pub fn print(session: &StreamSession, schema: &SchemaRef, rows: &[RecordBatch], format: PrintFormat) -> Result<Vec<u8>> {
+pub fn print(
+    session: &StreamSession,
+    schema: &SchemaRef,
+    rows: &[RecordBatch],
+    format: PrintFormat,
+) -> Result<Vec<u8>> {
     match format {
         PrintFormat::Table => show(session, schema, rows, usize::MAX, 0).map(String::into_bytes),
         PrintFormat::Json => json_lines(rows),
@@ -63,7 +68,8 @@ pub(crate) fn show(
     let mut cells = cells(session, schema, rows)?;
     let has_more = cells.len() > rows_max;
     cells.truncate(rows_max);
-    let lines = cells.into_iter().map(|row| row.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".to_string())).collect());
+    let lines =
+        cells.into_iter().map(|row| row.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".to_string())).collect());
     let mut text = text_table(names, lines.collect(), cell_max);
     if has_more {
         let noun = if rows_max == 1 { "row" } else { "rows" };
@@ -96,7 +102,9 @@ fn csv(session: &StreamSession, schema: &SchemaRef, rows: &[RecordBatch]) -> Res
 fn csv_cell(cell: Option<String>) -> String {
     match cell {
         None => String::new(),
-        Some(text) if text.is_empty() || text.contains(['"', ',', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(text) if text.is_empty() || text.contains(['"', ',', '\n', '\r']) => {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
         Some(text) => text,
     }
 }

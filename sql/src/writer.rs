@@ -137,7 +137,11 @@ impl DataStreamWriter {
             None => {
                 let default = || self.session.conf().get("spark.sql.sources.default");
                 let connector = self.format.clone().or_else(default).unwrap_or_default().to_lowercase();
-                SinkTarget::Connector { connector, options: self.options.clone(), partition_by: self.partition_by.clone() }
+                SinkTarget::Connector {
+                    connector,
+                    options: self.options.clone(),
+                    partition_by: self.partition_by.clone(),
+                }
             }
         };
         let mut definition = Start::new(self.plan, sink, &writer_options)?;
@@ -234,7 +238,8 @@ impl Start {
 
 /// Takes the writer's options out of `options`.
 pub(crate) fn split_options(options: &mut Options) -> Result<Options> {
-    let taken: HashMap<&str, Option<String>> = WRITER_OPTIONS.iter().map(|name| (*name, options.remove(name))).collect();
+    let taken: HashMap<&str, Option<String>> =
+        WRITER_OPTIONS.iter().map(|name| (*name, options.remove(name))).collect();
     let taken: Options = taken.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     // What can be refused is refused where the options are given, not where they are used.
     taken.get("outputMode").map(OutputMode::parse).transpose()?;

@@ -30,7 +30,8 @@ impl LiveProgress {
 
 impl StreamingQueryListener for LiveProgress {
     fn on_query_started(&self, event: &QueryStarted) {
-        let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = self.lines.add(ProgressBar::new_spinner().with_style(style));
         bar.set_prefix(event.name.clone().unwrap_or_else(|| event.id.to_string()));
         bar.set_message("waiting for data");

@@ -15,7 +15,8 @@ use super::Settings;
 use super::output::{ShowError, describe, report, show};
 use super::signals::StopSignals;
 
-const HELP: &str = "Statements end with ';' and may span lines. Ctrl-C drops what is typed, or stops waiting for a statement;
+const HELP: &str =
+    "Statements end with ';' and may span lines. Ctrl-C drops what is typed, or stops waiting for a statement;
 queries go on running. \\q or Ctrl-D leaves and stops all queries; nothing is lost.\n";
 
 /// What a line, together with those before it, amounts to.
@@ -100,7 +101,7 @@ fn is_complete(text: &str) -> bool {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match (quote, c) {
-            (Some('\''| '"'), '\\') => {
+            (Some('\'' | '"'), '\\') => {
                 chars.next();
             }
             (Some(open), c) if open == c => quote = None,
@@ -159,7 +160,8 @@ fn print_help() {
 /// Where lines are remembered: below `$XDG_STATE_HOME`, or `~/.local/state`.
 fn history_file() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let folder = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?.join("millstream");
+    let folder =
+        state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?.join("millstream");
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }

@@ -17,7 +17,9 @@ pub(super) async fn await_stream(session: &StreamSession, name: &Name, timeout: 
         Some(text) => {
             let timeout = Duration::from_millis(parse_interval_ms(text)?);
             if !query.await_termination_for(timeout).await? {
-                return Err(Error::unavailable(format!("query {name} has not ended within {text}: it goes on running")));
+                return Err(Error::unavailable(format!(
+                    "query {name} has not ended within {text}: it goes on running"
+                )));
             }
         }
     }

@@ -8,7 +8,12 @@ use crate::dialect::{DropKind, Name};
 use crate::session::StreamSession;
 use crate::writer::check_not_written;
 
-pub(super) async fn drop_object(session: &StreamSession, kind: DropKind, if_exists: bool, name: &Name) -> Result<Outcome> {
+pub(super) async fn drop_object(
+    session: &StreamSession,
+    kind: DropKind,
+    if_exists: bool,
+    name: &Name,
+) -> Result<Outcome> {
     let name = plain_name(name)?;
     let known = session.catalog().get(name);
     match (kind, &known) {

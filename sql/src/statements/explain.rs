@@ -7,7 +7,12 @@ use crate::dataframe::DataFrame;
 use crate::dialect::SqlQuery;
 use crate::session::StreamSession;
 
-pub(super) async fn explain(session: &StreamSession, extended: bool, stream: bool, query: &SqlQuery) -> Result<Outcome> {
+pub(super) async fn explain(
+    session: &StreamSession,
+    extended: bool,
+    stream: bool,
+    query: &SqlQuery,
+) -> Result<Outcome> {
     let frame = DataFrame::new(session.clone(), session.plan(query).await?);
     if stream && !frame.is_streaming() {
         return Err(Error::invalid("EXPLAIN STREAM: the query reads no stream; write STREAM before a table's name"));

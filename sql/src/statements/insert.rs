@@ -61,7 +61,9 @@ pub(crate) fn fit_columns(
     let Some(declared) = &table.columns else {
         return match named {
             [] => Ok(plan),
-            _ => Err(Error::invalid(format!("table {} declares no columns: leave the list of columns out", table.name))),
+            _ => {
+                Err(Error::invalid(format!("table {} declares no columns: leave the list of columns out", table.name)))
+            }
         };
     };
     let targets = targets(declared, named, table)?;
@@ -79,7 +81,9 @@ pub(crate) fn fit_columns(
     let semantics = Semantics::new(&schema, &zone);
     let exprs = declared.fields().iter().zip(targets).map(|(field, from)| {
         let expr = match from.and_then(|position| given.get(position)) {
-            Some(column) => store(&semantics, Expr::Column(column.clone()), field.data_type(), &table.name, field.name())?,
+            Some(column) => {
+                store(&semantics, Expr::Column(column.clone()), field.data_type(), &table.name, field.name())?
+            }
             None => Expr::Literal(ScalarValue::try_from(field.data_type())?, None),
         };
         Ok(expr.alias(field.name()))
@@ -119,7 +123,9 @@ fn store(semantics: &Semantics<'_>, expr: Expr, to: &DataType, table: &str, colu
     let from = semantics.type_of(&expr)?;
     let refused = match (&from, to) {
         (from, to) if from == to => return Ok(expr),
-        (DataType::Utf8, to) => to.is_numeric() || matches!(to, DataType::Boolean | DataType::Timestamp(..) | DataType::Date32),
+        (DataType::Utf8, to) => {
+            to.is_numeric() || matches!(to, DataType::Boolean | DataType::Timestamp(..) | DataType::Date32)
+        }
         (DataType::Boolean, to) => to.is_numeric(),
         (from, DataType::Boolean) => from.is_numeric(),
         _ => false,

@@ -29,7 +29,10 @@ use crate::session::StreamSession;
 
 /// Every statement: how it is written, and what it is for. What executes it is found in [`execute`].
 pub const STATEMENTS: &[(&str, &str)] = &[
-    ("CREATE TABLE t (k STRING, …) USING connector [PARTITIONED BY (k)] OPTIONS (path '…', …)", "declare a connector's table"),
+    (
+        "CREATE TABLE t (k STRING, …) USING connector [PARTITIONED BY (k)] OPTIONS (path '…', …)",
+        "declare a connector's table",
+    ),
     ("CREATE [OR REPLACE] [TEMPORARY] VIEW v AS SELECT …", "name a query, over streams too"),
     ("CREATE STREAMING TABLE t USING connector OPTIONS (…) AS SELECT … FROM STREAM s …", "start a streaming query"),
     ("INSERT INTO t SELECT … | VALUES …", "start a streaming query into a declared table, or add rows to it"),
@@ -113,7 +116,9 @@ fn plain_name(name: &Name) -> Result<&str> {
     match name.parts.as_slice() {
         [table] => Ok(table),
         [schema, table] if is(schema, crate::catalog::SCHEMA) => Ok(table),
-        [catalog, schema, table] if is(catalog, crate::catalog::CATALOG) && is(schema, crate::catalog::SCHEMA) => Ok(table),
+        [catalog, schema, table] if is(catalog, crate::catalog::CATALOG) && is(schema, crate::catalog::SCHEMA) => {
+            Ok(table)
+        }
         _ => Err(Error::invalid(format!(
             "there is no schema for {name}: names have one part, or stand in the schema {}",
             crate::catalog::SCHEMA

@@ -11,7 +11,9 @@ pub(super) fn set(session: &StreamSession, key: Option<&str>, value: Option<&str
             session.set_conf(key, value)?;
             return Ok(Outcome::Done);
         }
-        (Some(key), None) => vec![(key.to_string(), session.conf().try_get(key)?.unwrap_or_else(|| "<undefined>".to_string()))],
+        (Some(key), None) => {
+            vec![(key.to_string(), session.conf().try_get(key)?.unwrap_or_else(|| "<undefined>".to_string()))]
+        }
         (None, _) => session.conf().all(),
     };
     let rows = rows.into_iter().map(|(key, value)| vec![Some(key), Some(value)]);
