@@ -20,6 +20,8 @@ mod rate;
 mod rate_micro_batch;
 mod rows;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

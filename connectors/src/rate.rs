@@ -98,6 +98,11 @@ impl Rate {
                 reader.bad_value("rampUpTime", &text, "a time such as '5s', '2m' or '1h', not negative")
             })?,
         };
+        if ramp_up_seconds > i64::MAX / rows_per_second {
+            return Err(Error::invalid(format!(
+                "rate source: with rowsPerSecond {rows_per_second}, value overflows BIGINT before {ramp_up_seconds} seconds of rampUpTime have passed: lower one of them"
+            )));
+        }
         let partitions = reader.positive("numPartitions")?;
         reader.finish()?;
         Ok(Self { rows_per_second, ramp_up_seconds, partitions })
