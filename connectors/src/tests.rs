@@ -310,7 +310,7 @@ async fn nobody_listening_and_missing_options_are_told() -> Result<()> {
         (vec![("host", "127.0.0.1"), ("port", "1")], ErrorKind::Unavailable, "cannot connect to 127.0.0.1:1"),
     ] {
         let options: Options = pairs.into_iter().collect();
-        let error = open(provider, options, &clock, place("socket")).await.err().expect("a source without a server");
+        let error = open(provider, options, &clock, place("socket")).await.expect_err("a source without a server");
         assert_eq!(error.kind(), kind);
         assert!(error.message().contains(expected), "{error}");
     }
