@@ -1,6 +1,8 @@
 //! date_add, datediff, add_months, months_between, timestampadd, timestampdiff.
 
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Array, StringArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int32Type, Int64Type};
 use datafusion::common::Result;
 
@@ -93,7 +95,7 @@ fn unit(call: &Call<'_>) -> Result<Unit> {
 pub(in crate::functions) fn timestampadd(call: &Call<'_>) -> Result<ArrayRef> {
     let unit = unit(call)?;
     let number = call.column::<Int64Array>(1)?;
-    let at = call.column::<arrow::array::TimestampMicrosecondArray>(2)?;
+    let at = call.column::<TimestampMicrosecondArray>(2)?;
     let local = Local::new(call, 2)?;
     timestamps(call, |row| {
         let (Some(n), Some(instant), Some(here)) = (number.get(row), at.get(row), local.get(row)) else {
@@ -200,6 +202,7 @@ fn whole_months(start: i64, end: i64) -> i64 {
 /// `months_between(end, start [, round])`: a month has 31 days where a fraction is needed.
 pub(in crate::functions) fn months_between(call: &Call<'_>) -> Result<ArrayRef> {
     let (end, start) = (Local::new(call, 0)?, Local::new(call, 1)?);
+    let (ends, starts) = (call.column::<TimestampMicrosecondArray>(0)?, call.column::<TimestampMicrosecondArray>(1)?);
     let round = if call.has(2) { Some(call.column::<BooleanArray>(2)?) } else { None };
     numbers::<Float64Type>(call.rows, |row| {
         let round = round.as_ref().map_or(Some(true), |r| r.get(row));
@@ -211,7 +214,12 @@ pub(in crate::functions) fn months_between(call: &Call<'_>) -> Result<ArrayRef> 
         if d1 == d2 || are_last {
             return Ok(Some(months));
         }
-        let seconds = (i64::from(d1) - i64::from(d2)) * 86_400 + (t1 / MICROS_PER_SECOND - t2 / MICROS_PER_SECOND);
+        // Of the time that has passed since midnight, not of what the clock shows.
+        let passed = |local: &Local<'_>, instant: Option<i64>, midnight: i64| {
+            instant.map_or(0, |at| (at - local.back(midnight)) / MICROS_PER_SECOND)
+        };
+        let seconds = (i64::from(d1) - i64::from(d2)) * 86_400 + passed(&end, ends.get(row), e - t1)
+            - passed(&start, starts.get(row), s - t2);
         let difference = months + seconds as f64 / (31.0 * 86_400.0);
         Ok(Some(if round { (difference * 1e8).round() / 1e8 } else { difference }))
     })
@@ -228,7 +236,7 @@ pub(in crate::functions) fn to_utc_timestamp(call: &Call<'_>) -> Result<ArrayRef
 }
 
 fn shifted(call: &Call<'_>, shift: fn(crate::functions::zone::Zone, i64) -> i64) -> Result<ArrayRef> {
-    let (at, zones) = (call.column::<arrow::array::TimestampMicrosecondArray>(0)?, call.column::<StringArray>(1)?);
+    let (at, zones) = (call.column::<TimestampMicrosecondArray>(0)?, call.column::<StringArray>(1)?);
     let mut last = None;
     timestamps(call, |row| {
         let (Some(t), Some(name)) = (at.get(row), zones.get(row)) else { return Ok(None) };
@@ -257,7 +265,7 @@ pub(in crate::functions) fn zones_and_time(given: &[DataType]) -> Result<Vec<Dat
 pub(in crate::functions) fn convert_timezone(call: &Call<'_>) -> Result<ArrayRef> {
     use crate::functions::zone::Zone;
     let last = call.len() - 1;
-    let at = call.column::<arrow::array::TimestampMicrosecondArray>(last)?;
+    let at = call.column::<TimestampMicrosecondArray>(last)?;
     let into = call.column::<StringArray>(last - 1)?;
     let from = if last == 2 { Some(call.column::<StringArray>(0)?) } else { None };
     let session = call.zone()?;

@@ -269,7 +269,9 @@ pub(in crate::functions) fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> 
             Ok(Some(instant.div_euclid(MICROS_PER_SECOND)))
         });
     }
-    let instants = cast::to(&source, &types::timestamp(), &zone)?;
+    // A TIMESTAMP_NTZ counts as UTC's, whatever the session's zone.
+    let is_ntz = *source.data_type() == types::timestamp_ntz();
+    let instants = if is_ntz { source.clone() } else { cast::to(&source, &types::timestamp(), &zone)? };
     let column = Column::new(instants.as_primitive::<TimestampMicrosecondType>(), false);
     // Spark cuts towards zero here, except for unix_timestamp of a TIMESTAMP, where it goes down.
     let is_down = call.name == "unix_timestamp" && *source.data_type() == types::timestamp();

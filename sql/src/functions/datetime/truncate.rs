@@ -1,6 +1,6 @@
 //! date_trunc and trunc.
 
-use arrow::array::{ArrayRef, Date32Array, StringArray};
+use arrow::array::{ArrayRef, Date32Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::Date32Type;
 use datafusion::common::Result;
 
@@ -24,7 +24,7 @@ fn of_name(name: &str) -> Option<Unit> {
         "SECOND" => Unit::Micros(MICROS_PER_SECOND),
         "MINUTE" => Unit::Micros(60 * MICROS_PER_SECOND),
         "HOUR" => Unit::Micros(3_600 * MICROS_PER_SECOND),
-        "DAY" | "DD" => Unit::Micros(MICROS_PER_DAY),
+        "DAY" | "DD" => Unit::Days(|d| d),
         other => return days(other).map(Unit::Days),
     })
 }
@@ -45,18 +45,18 @@ fn days(name: &str) -> Option<fn(i32) -> i32> {
 /// `date_trunc(unit, x)`: null for what is no unit.
 pub(in crate::functions) fn date_trunc(call: &Call<'_>) -> Result<ArrayRef> {
     let units = call.column::<StringArray>(0)?;
-    let local = Local::new(call, 1)?;
+    let (instants, local) = (call.column::<TimestampMicrosecondArray>(1)?, Local::new(call, 1)?);
     let fixed = units.constant().map(of_name);
     timestamps(call, |row| {
         let unit = match fixed {
             Some(unit) => unit,
             None => units.get(row).and_then(of_name),
         };
-        Ok(unit.zip(local.get(row)).map(|(unit, t)| {
-            local.back(match unit {
-                Unit::Micros(size) => t - t.rem_euclid(size),
-                Unit::Days(f) => i64::from(f(t.div_euclid(MICROS_PER_DAY) as i32)) * MICROS_PER_DAY,
-            })
+        let (Some(unit), Some(instant), Some(t)) = (unit, instants.get(row), local.get(row)) else { return Ok(None) };
+        Ok(Some(match unit {
+            // An hour that comes twice is cut to its own start.
+            Unit::Micros(size) => instant - t.rem_euclid(size),
+            Unit::Days(f) => local.back(i64::from(f(t.div_euclid(MICROS_PER_DAY) as i32)) * MICROS_PER_DAY),
         }))
     })
 }
