@@ -19,7 +19,7 @@ use super::{as_json, columns, open, read, sink_spec, source_spec, text_of, write
 use crate::files::{FileSinkProvider, FileSourceProvider, Format};
 
 /// Rows of many types.
-fn rows(first: usize, count: usize) -> RecordBatch {
+pub(super) fn rows(first: usize, count: usize) -> RecordBatch {
     let schema = columns(
         "id BIGINT, k STRING, x DOUBLE, f BOOLEAN, d DATE, t TIMESTAMP, n DECIMAL(10,2), a ARRAY<INT>, m MAP<STRING,INT>, s STRUCT<p: INT, q: STRING>",
     );
@@ -30,7 +30,7 @@ fn rows(first: usize, count: usize) -> RecordBatch {
             id,
             id.is_multiple_of(2),
             id % 28 + 1,
-            id
+            id % 1000
         )
     };
     let text: String = (first..first + count).map(line).collect();
@@ -102,7 +102,7 @@ async fn the_sink_keeps_its_promises() -> Result<()> {
     Ok(())
 }
 
-async fn write_batch(
+pub(super) async fn write_batch(
     provider: &FileSinkProvider,
     spec: &SinkSpec,
     batch: &RecordBatch,

@@ -6,6 +6,8 @@
 //! manifest entry.
 
 mod encode;
+#[cfg(test)]
+mod full_disk_tests;
 mod output;
 mod partitioned;
 mod writer;
@@ -21,6 +23,7 @@ use millstream_engine::options::Options;
 use millstream_engine::sink::{
     CommitMessage, Delivery, OutputMode, Sink, SinkContext, SinkProvider, SinkSpec, SinkWriter, WriterTask,
 };
+use millstream_engine::state::Place;
 use millstream_engine::{Error, Result};
 use millstream_formats::ddl::sql_type_name;
 use millstream_formats::java_time::Zone;
@@ -65,24 +68,15 @@ impl SinkProvider for FileSinkProvider {
 
     async fn open(&self, spec: &SinkSpec, cx: SinkContext) -> Result<Arc<dyn Sink>> {
         let options = FileSinkOptions::parse(self.0, &spec.options, super::format::session_zone(&cx.conf)?)?;
-        let log_options = log_options(&cx.conf, "fileSink")?;
         let place = manifest_place(&options.location)?;
         if let Some(folder) = place.local_path() {
             // From here on a reader goes by the manifest, so that it sees nothing before batch 0 is committed.
             blocking(move || std::fs::create_dir_all(&folder).map_err(|e| disk_error("create the folder", &folder, e)))
                 .await?;
         }
-        let log = CompactLog::open(place, log_options).await?;
-        let latest = log.latest().await?;
-        if let (Some(latest), false) = (latest, cx.is_restart) {
-            return Err(Error::invalid(format!(
-                "{} already holds the batches up to {latest} of another query (see its _spark_metadata), and a new query's batches 0 to {latest} would be taken for done: use another path, or the checkpoint of that query",
-                options.location.display()
-            )));
-        }
-        let progress = Mutex::new(Manifest { log, latest });
-        let sync_nanos = AtomicU64::new(0);
-        Ok(Arc::new(FileSink { spec: spec.clone(), options, log_options, progress, sync_nanos }))
+        let sink = FileSink::open(spec, options, place, log_options(&cx.conf, "fileSink")?).await?;
+        sink.refuse_foreign(cx.is_restart).await?;
+        Ok(Arc::new(sink))
     }
 
     fn writer(&self, spec: &SinkSpec, task: WriterTask) -> Result<Box<dyn SinkWriter>> {
@@ -91,7 +85,8 @@ impl SinkProvider for FileSinkProvider {
             None => Zone::UTC,
         };
         let options = FileSinkOptions::parse(self.0, &spec.options, zone)?;
-        Ok(Box::new(FileSinkWriter::new(spec, options, zone, task)?))
+        let place = Place::open(&options.location.text(), &[])?;
+        Ok(Box::new(FileSinkWriter::new(spec, options, place, zone, task)?))
     }
 }
 
@@ -151,6 +146,32 @@ struct FileSink {
 struct Manifest {
     log: CompactLog<SinkFile>,
     latest: Option<u64>,
+}
+
+impl FileSink {
+    /// The sink whose manifest is in `place`.
+    async fn open(
+        spec: &SinkSpec,
+        options: FileSinkOptions,
+        place: Place,
+        log_options: CompactLogOptions,
+    ) -> Result<Self> {
+        let log = CompactLog::open(place, log_options).await?;
+        let latest = log.latest().await?;
+        let progress = Mutex::new(Manifest { log, latest });
+        Ok(Self { spec: spec.clone(), options, log_options, progress, sync_nanos: AtomicU64::new(0) })
+    }
+
+    /// Fails where a query that starts afresh finds batches of another one.
+    async fn refuse_foreign(&self, is_restart: bool) -> Result<()> {
+        match (self.progress.lock().await.latest, is_restart) {
+            (Some(latest), false) => Err(Error::invalid(format!(
+                "{} already holds the batches up to {latest} of another query (see its _spark_metadata), and a new query's batches 0 to {latest} would be taken for done: use another path, or the checkpoint of that query",
+                self.options.location.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[async_trait]

@@ -62,12 +62,18 @@ struct Waiting {
 }
 
 impl FileSinkWriter {
-    /// The writer of `task`.
-    pub(super) fn new(spec: &SinkSpec, options: FileSinkOptions, zone: Zone, task: WriterTask) -> Result<Self> {
+    /// The writer of `task`, to `place`, which is the options' location.
+    pub(super) fn new(
+        spec: &SinkSpec,
+        options: FileSinkOptions,
+        place: Place,
+        zone: Zone,
+        task: WriterTask,
+    ) -> Result<Self> {
         let consumer = MemoryConsumer::new(format!("FileSink[{}]", options.location.display()));
         Ok(Self {
             schema: data_schema(spec),
-            place: Place::open(&options.location.text(), &[])?,
+            place,
             partitioner: Partitioner::new(spec, zone)?,
             name_stem: format!("part-{:05}-{}", task.partition, task.attempt),
             extension: options.compression.extension(&options.format),
