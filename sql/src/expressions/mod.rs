@@ -25,6 +25,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 use millstream_formats::java_time::Zone;
 
+pub(crate) use cast::cast_values;
 use operator::Operator;
 pub use rule::SparkOperators;
 pub use semantics::{Op, Semantics};

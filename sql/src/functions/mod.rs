@@ -287,7 +287,9 @@ static FUNCTIONS: &[F] = &[
     F::new("next_day", &[date, string], gives_date, fields::next_day),
     F::new("date_trunc", &[string, instant], gives_timestamp, truncate::date_trunc),
     F::new("trunc", &[date, string], gives_date, truncate::trunc),
-    F::new("date_add", &[date, arithmetic::days_by], gives_date, arithmetic::date_add),
+    F::new("date_add", &[any, any, any], arithmetic::dateadd_type, arithmetic::dateadd)
+        .optional(1)
+        .coerced(arithmetic::dateadd_args),
     F::new("date_sub", &[date, arithmetic::days_by], gives_date, arithmetic::date_sub),
     F::new("dateadd", &[any, any, any], arithmetic::dateadd_type, arithmetic::dateadd)
         .optional(1)
@@ -301,6 +303,8 @@ static FUNCTIONS: &[F] = &[
         .optional(1)
         .coerced(arithmetic::datediff_args),
     F::new("timestampdiff", &[any, any, any], arithmetic::datediff_type, arithmetic::timestampdiff)
+        .coerced(arithmetic::datediff_args),
+    F::new("timediff", &[any, any, any], arithmetic::datediff_type, arithmetic::timestampdiff)
         .coerced(arithmetic::datediff_args),
     F::new("add_months", &[date, int], gives_date, arithmetic::add_months),
     F::new("months_between", &[instant, instant, boolean], gives_double, arithmetic::months_between).optional(1),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 pub(super) use millstream_formats::types::{array_of, map_of, struct_of, timestamp, timestamp_ntz};
 
@@ -380,9 +380,4 @@ pub(super) fn decimal_of(t: &DataType, constant: Option<&ScalarValue>) -> Option
         _ => return as_decimal(t),
     };
     Some((written.unsigned_abs().to_string().len() as u8, 0))
-}
-
-/// Microseconds of a calendar or of an instant, whichever the type says.
-pub(super) fn is_timestamp(t: &DataType) -> bool {
-    matches!(t, DataType::Timestamp(TimeUnit::Microsecond, _))
 }

@@ -76,7 +76,13 @@ impl Planner<'_> {
         if self.aggregate_function(&name).is_some() {
             return self.aggregate(function, &name, scope);
         }
-        let arguments = self.arguments(function, scope)?;
+        let arguments = match unit_of_time(&name, function) {
+            Some((unit, rest)) => {
+                let rest = rest.into_iter().map(|argument| self.expr(argument, scope));
+                std::iter::once(Ok(lit(unit))).chain(rest).collect::<Result<_>>()?
+            }
+            None => self.arguments(function, scope)?,
+        };
         self.named(&name, arguments).map_err(|error| match error {
             DataFusionError::Plan(message) => error_at(span_of(function), message),
             other => other,
@@ -301,6 +307,16 @@ impl Planner<'_> {
         let body = self.expr(&lambda.body, scope);
         scope.variables.borrow_mut().truncate(before);
         Ok(Lambda::new(names, body?))
+    }
+}
+
+/// The unit of `dateadd(MONTH, 1, d)` and its kin, where it stands bare as if it were a column, and the other arguments.
+fn unit_of_time<'a>(name: &str, function: &'a Function) -> Option<(&'a str, Vec<&'a ast::Expr>)> {
+    let takes_unit = ["dateadd", "date_add", "timestampadd", "datediff", "date_diff", "timestampdiff", "timediff"];
+    let mut arguments = arguments_of(function).ok().filter(|all| takes_unit.contains(&name) && all.len() == 3)?;
+    match arguments.remove(0) {
+        ast::Expr::Identifier(unit) if unit.quote_style.is_none() => Some((&unit.value, arguments)),
+        _ => None,
     }
 }
 

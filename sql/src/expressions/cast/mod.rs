@@ -134,6 +134,14 @@ fn run_cast(call: &Call<'_>) -> Result<ArrayRef> {
     cast_array(&call.array(0)?, call.returns, mode)
 }
 
+/// Casts a whole array, for functions whose arguments Spark casts by itself. `zone` is the session's.
+///
+/// # Errors
+/// Spark's, for a value that cannot be cast; with `is_try` such a value is null.
+pub(crate) fn cast_values(array: &ArrayRef, to: &DataType, zone: Zone, is_try: bool) -> Result<ArrayRef> {
+    cast_array(array, to, Mode { zone, is_try })
+}
+
 /// A whole array as another type.
 fn cast_array(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> {
     use DataType as T;

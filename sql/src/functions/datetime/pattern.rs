@@ -15,7 +15,7 @@ use crate::functions::error::{fails, wrapped};
 use crate::functions::function::Call;
 use crate::functions::rows::{Column, numbers};
 use crate::functions::types;
-use crate::functions::zone::{MICROS_PER_DAY, MICROS_PER_SECOND, Zone};
+use crate::functions::zone::{MICROS_PER_DAY, MICROS_PER_SECOND};
 
 /// The pattern where a function is given none.
 const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";
@@ -202,27 +202,7 @@ fn by_pattern(
 fn cast_or(call: &Call<'_>, source: &ArrayRef, on_unread: OnUnread) -> Result<ArrayRef> {
     let is_trying = on_unread("", call.name).is_ok();
     let zone = call.zone()?;
-    let Some(text) = source.as_string_opt::<i32>().filter(|_| is_trying) else {
-        return match cast::to(source, call.returns, &zone) {
-            Err(_) if is_trying => cast_each(source, call.returns, zone),
-            cast => cast,
-        };
-    };
-    let read: ArrayRef = match call.returns {
-        DataType::Date32 => Arc::new(millstream_formats::java_time::cast_string_to_date(text)),
-        DataType::Timestamp(_, None) => Arc::new(millstream_formats::java_time::cast_string_to_timestamp_ntz(text)),
-        _ => Arc::new(millstream_formats::java_time::cast_string_to_timestamp(text, zone.to_java()?, now())),
-    };
-    cast::plain(&read, call.returns)
-}
-
-/// Row by row, null where the cast fails.
-fn cast_each(source: &ArrayRef, target: &DataType, zone: Zone) -> Result<ArrayRef> {
-    let null = arrow::array::new_null_array(target, 1);
-    let rows = (0..source.len()).map(|row| cast::to(&source.slice(row, 1), target, &zone));
-    let rows: Vec<ArrayRef> = rows.map(|row| row.unwrap_or_else(|_| Arc::clone(&null))).collect();
-    let rows: Vec<&dyn Array> = rows.iter().map(AsRef::as_ref).collect();
-    Ok(arrow::compute::concat(&rows)?)
+    if is_trying { cast::try_to(source, call.returns, &zone) } else { cast::to(source, call.returns, &zone) }
 }
 
 /// `to_date(x [, pattern])`.
