@@ -20,6 +20,7 @@ mod select;
 mod shown;
 mod time_window;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -110,6 +111,8 @@ struct Planner<'a> {
     catalog: Option<&'a dyn StreamCatalog>,
     tables: HashMap<String, Arc<dyn TableSource>>,
     zone: Arc<str>,
+    /// How many subqueries without a name there have been: the same query gets the same numbers, whenever it is planned.
+    nameless: Cell<usize>,
 }
 
 /// What a query can see besides its own relations.
@@ -128,7 +131,11 @@ impl<'a> Planner<'a> {
         tables: HashMap<String, Arc<dyn TableSource>>,
     ) -> Self {
         let zone = state.config_options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_string());
-        Self { state, catalog, tables, zone: zone.into() }
+        Self { state, catalog, tables, zone: zone.into(), nameless: Cell::new(0) }
+    }
+
+    fn next_number(&self) -> usize {
+        self.nameless.replace(self.nameless.get() + 1)
     }
 
     fn streams(&self) -> Result<&'a dyn StreamCatalog> {

@@ -1,7 +1,6 @@
 //! `FROM`: tables, streams, subqueries, joins, lateral views.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::common::{Column, DFSchema, DataFusionError, JoinType, Result, ScalarValue, TableReference};
@@ -35,11 +34,9 @@ impl Relation {
         Ok(Self::of_plan(plan))
     }
 
-    /// Its columns under no name, kept apart from those of other such relations.
-    fn nameless(self) -> Result<Self> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("#{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let plan = LogicalPlanBuilder::from(self.plan).alias(TableReference::bare(name))?.build()?;
+    /// Its columns under no name, kept apart from those of other such relations by a number that nobody can write.
+    fn nameless(self, number: usize) -> Result<Self> {
+        let plan = LogicalPlanBuilder::from(self.plan).alias(TableReference::bare(format!("#{number}")))?.build()?;
         let mut relation = Self::of_plan(plan);
         relation.columns.iter_mut().for_each(|column| column.qualifier.clear());
         Ok(relation)
@@ -102,7 +99,7 @@ impl Planner<'_> {
                 let relation = self.watermarked(relation, clauses.watermark.as_ref())?;
                 match alias {
                     Some(alias) => relation.aliased(alias),
-                    None => relation.nameless(),
+                    None => relation.nameless(self.next_number()),
                 }
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {

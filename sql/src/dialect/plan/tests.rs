@@ -266,6 +266,21 @@ async fn streams_are_asked_of_the_catalog() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_query_is_planned_alike_each_time() -> Result<()> {
+    let context = context()?;
+    let streams = Streams { context: &context, asked: Mutex::default() };
+    let sql =
+        "SELECT k, count(*) FROM (SELECT userId AS k FROM ev) JOIN (SELECT userId AS u FROM users) ON k = u GROUP BY k";
+    let Statement::Query(query) = parse_script(sql)?.remove(0).statement else {
+        return Err(DataFusionError::Plan("not a query".to_string()));
+    };
+    let first = plan_query(&context.state(), &streams, &query).await?;
+    let second = plan_query(&context.state(), &streams, &query).await?;
+    assert_eq!(first, second);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_expression_can_be_planned_alone() -> Result<()> {
     let context = context()?;
     let schema = context.table("ev").await?.schema().clone();
