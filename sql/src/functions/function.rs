@@ -137,7 +137,7 @@ impl Function {
             targets.push(target);
         }
         match self.coerce {
-            Some(coerce) => coerce(&targets).map_err(|e| e.context(format!("function {}", self.name))),
+            Some(coerce) => coerce(&targets),
             None => Ok(targets),
         }
     }
@@ -218,8 +218,8 @@ impl ScalarUDFImpl for SparkFunction {
         Ok(Arc::new(Field::new(self.function.name, (self.function.returns)(&shape)?, true)))
     }
 
+    /// What is wrong with the arguments is said by [`Self::return_field_from_args`], whose errors reach the user as they are.
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        self.function.targets(arg_types)?;
         Ok(arg_types.iter().map(types::plain).collect())
     }
 

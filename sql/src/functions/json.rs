@@ -52,7 +52,8 @@ pub(super) fn from_json_type(shape: &Shape<'_>) -> Result<DataType> {
     Ok(data_type)
 }
 
-fn options(call: &Call<'_>, at: usize) -> Result<OptionMap> {
+/// The options in argument `at`, if it is there.
+pub(super) fn options(call: &Call<'_>, at: usize) -> Result<OptionMap> {
     if !call.has(at) {
         return Ok(OptionMap::new());
     }
@@ -223,7 +224,7 @@ fn write_found(found: &[&Value], is_many: bool, out: &mut String) -> Option<()> 
             Some(())
         }
         [one] => {
-            out.push_str(&one.to_string());
+            write_json(one, out);
             Some(())
         }
         many => {
@@ -232,11 +233,45 @@ fn write_found(found: &[&Value], is_many: bool, out: &mut String) -> Option<()> 
                 if at > 0 {
                     out.push(',');
                 }
-                out.push_str(&value.to_string());
+                write_json(value, out);
             }
             out.push(']');
             Some(())
         }
+    }
+}
+
+/// A value as JSON without spaces; a fraction as Java prints it.
+fn write_json(value: &Value, out: &mut String) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let mut text = Vec::new();
+            millstream_formats::number::write_f64(number.as_f64().unwrap_or_default(), &mut text);
+            out.push_str(&String::from_utf8_lossy(&text));
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write_json(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            out.push('{');
+            for (at, (name, field)) in fields.iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(name.clone()).to_string());
+                out.push(':');
+                write_json(field, out);
+            }
+            out.push('}');
+        }
+        other => out.push_str(&other.to_string()),
     }
 }
 

@@ -13,6 +13,7 @@
 mod arrays;
 mod cast;
 mod conditional;
+mod csv;
 mod datetime;
 mod error;
 mod function;
@@ -50,7 +51,6 @@ use types::{
     number_or_interval, number_or_text, only_text, same, second, string_or_array, text as string, text_or_binary,
 };
 
-pub use datetime::clock::CLOCK_FUNCTIONS;
 pub use generators::{generator_columns, is_generator, project_generator, rewrite_generators};
 pub use structs::named_struct_args;
 
@@ -336,6 +336,7 @@ static FUNCTIONS: &[F] = &[
     )
     .optional(1),
     F::new("try_make_timestamp_ntz", &[int, int, int, int, int, make::seconds], gives_ntz, make::try_make_timestamp),
+    F::new("to_csv", &[any, json::options_map], gives_text, csv::to_csv).optional(1).coerced(csv::to_csv_args),
     F::new("make_dt_interval", &[int, int, int, make::seconds18], make::dt_interval_type, make::make_dt_interval)
         .optional(4),
     F::new("make_ym_interval", &[int, int], make::ym_interval_type, make::make_ym_interval).optional(2),

@@ -83,6 +83,9 @@ impl Planner<'_> {
             }
             None => self.arguments(function, scope)?,
         };
+        // The engine knows one clock, whose time is the batch's.
+        let is_now = name == "unix_timestamp" && arguments.is_empty();
+        let arguments = if is_now { vec![self.named("current_timestamp", Vec::new())?] } else { arguments };
         self.named(&name, arguments).map_err(|error| match error {
             DataFusionError::Plan(message) => error_at(span_of(function), message),
             other => other,

@@ -15,10 +15,6 @@ use super::timestamps;
 use crate::functions::function::Call;
 use crate::functions::zone::{MICROS_PER_DAY, Zone};
 
-/// The names of the functions here, and of `unix_timestamp`, which is one of them where it has no argument.
-pub const CLOCK_FUNCTIONS: &[&str] =
-    &["current_timestamp", "now", "current_date", "curdate", "localtimestamp", "unix_timestamp"];
-
 /// `current_timestamp()`.
 pub(in crate::functions) fn current_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
     let now = now();
