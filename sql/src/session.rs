@@ -308,3 +308,6 @@ impl StreamSession {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
