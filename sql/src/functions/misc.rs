@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
 
 use super::cast;
-use super::error::fails;
+use super::error::{fails, unsupported};
 use super::function::{Call, Shape};
 use super::rows::{numbers, texts};
 use super::types;
@@ -51,17 +51,28 @@ pub(super) fn uuid(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-/// `rand()`: each from 0 to below 1. A seed has no say: the order of a stream's rows has none either.
+/// `rand()`: each from 0 to below 1.
 pub(super) fn rand(call: &Call<'_>) -> Result<ArrayRef> {
+    refuse_seed(call)?;
     numbers::<Float64Type>(call.rows, |_| Ok(Some(uniform())))
 }
 
 /// `randn()`: normally distributed, by the transform of Box and Muller.
 pub(super) fn randn(call: &Call<'_>) -> Result<ArrayRef> {
+    refuse_seed(call)?;
     numbers::<Float64Type>(call.rows, |_| {
         let radius = (-2.0 * (1.0 - uniform()).ln()).sqrt();
         Ok(Some(radius * (std::f64::consts::TAU * uniform()).cos()))
     })
+}
+
+/// With a seed, Spark's numbers depend on partitions and the order of rows, which are others here.
+fn refuse_seed(call: &Call<'_>) -> Result<()> {
+    if call.has(0) {
+        Err(unsupported(format!("{} with a seed; without one it is supported", call.name)))
+    } else {
+        Ok(())
+    }
 }
 
 /// 53 random bits as a fraction.

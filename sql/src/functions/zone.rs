@@ -71,8 +71,8 @@ impl Zone {
     #[inline]
     pub(super) fn local_of(&self, instant: i64) -> i64 {
         match self {
-            Self::Fixed(seconds) => instant + i64::from(*seconds) * MICROS_PER_SECOND,
-            Self::Region(tz) => instant + i64::from(region_offset(tz, instant)) * MICROS_PER_SECOND,
+            Self::Fixed(seconds) => instant.wrapping_add(i64::from(*seconds) * MICROS_PER_SECOND),
+            Self::Region(tz) => instant.wrapping_add(i64::from(region_offset(tz, instant)) * MICROS_PER_SECOND),
         }
     }
 
@@ -80,7 +80,7 @@ impl Zone {
     /// moves on by the length of the leap, as in Java.
     pub(super) fn instant_of(&self, local: i64) -> i64 {
         match self {
-            Self::Fixed(seconds) => local - i64::from(*seconds) * MICROS_PER_SECOND,
+            Self::Fixed(seconds) => local.wrapping_sub(i64::from(*seconds) * MICROS_PER_SECOND),
             Self::Region(tz) => region_instant(tz, local),
         }
     }
@@ -100,9 +100,9 @@ fn region_instant(tz: &Tz, local: i64) -> i64 {
     let Some(naive) = chrono::DateTime::from_timestamp_micros(local).map(|d| d.naive_utc()) else { return local };
     let offset = |o: &<Tz as TimeZone>::Offset| i64::from(o.fix().local_minus_utc()) * MICROS_PER_SECOND;
     match tz.offset_from_local_datetime(&naive) {
-        LocalResult::Single(o) => local - offset(&o),
-        LocalResult::Ambiguous(a, b) => local - offset(&a).max(offset(&b)),
-        LocalResult::None => before_gap(tz, naive).map_or(local, |o| local - o),
+        LocalResult::Single(o) => local.wrapping_sub(offset(&o)),
+        LocalResult::Ambiguous(a, b) => local.wrapping_sub(offset(&a).max(offset(&b))),
+        LocalResult::None => before_gap(tz, naive).map_or(local, |o| local.wrapping_sub(o)),
     }
 }
 

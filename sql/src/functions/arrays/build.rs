@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int32Array, ListArray, StructArray}
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result};
 
-use super::{Chosen, Lists, Mixed, element_field};
+use super::{Chosen, Lists, Mixed, check_size, element_field};
 use crate::functions::error::{fails, refused};
 use crate::functions::function::{Call, Shape};
 use crate::functions::rows::{Offsets, Validity};
@@ -41,6 +41,7 @@ pub(in crate::functions) fn array_repeat(call: &Call<'_>) -> Result<ArrayRef> {
         if count > MOST_ELEMENTS {
             return Err(too_many(count));
         }
+        check_size(result.len(), count, call.name)?;
         (0..count).for_each(|_| result.add(call.row(0, row)));
         result.end(n.is_some())?;
     }
@@ -149,6 +150,7 @@ pub(in crate::functions) fn array_insert(call: &Call<'_>) -> Result<ArrayRef> {
         if distance > MOST_ELEMENTS {
             return Err(too_many(distance));
         }
+        check_size(result.len(), size.max(distance), call.name)?;
         let element = call.row(2, row);
         if at > 0 {
             let split = range.start + (distance - 1).min(size);

@@ -47,6 +47,21 @@ impl<'a> Lists<'a> {
     }
 }
 
+/// The most elements that the arrays of one batch may have together: 2 GiB of positions.
+const MOST_IN_A_BATCH: usize = 1 << 28;
+
+/// Refuses what would take the process's memory.
+///
+/// # Errors
+/// `COLLECTION_SIZE_LIMIT_EXCEEDED`.
+pub(super) fn check_size(made: usize, more: usize, function: &str) -> Result<()> {
+    if made.saturating_add(more) <= MOST_IN_A_BATCH {
+        return Ok(());
+    }
+    let message = format!("Can't create arrays of more than {MOST_IN_A_BATCH} elements in one batch, in `{function}`.");
+    Err(super::error::fails("COLLECTION_SIZE_LIMIT_EXCEEDED.FUNCTION", message))
+}
+
 /// Arrays made of elements of one column, chosen by position; `None` is a null element.
 pub(super) struct Chosen {
     positions: Vec<Option<u32>>,
@@ -57,6 +72,10 @@ pub(super) struct Chosen {
 impl Chosen {
     pub(super) fn new(rows: usize) -> Self {
         Self { positions: Vec::new(), offsets: Offsets::new(rows), validity: Validity::new(rows) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.positions.len()
     }
 
     #[inline]
@@ -91,6 +110,10 @@ pub(super) struct Mixed {
 impl Mixed {
     pub(super) fn new(rows: usize) -> Self {
         Self { positions: Vec::new(), offsets: Offsets::new(rows), validity: Validity::new(rows) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.positions.len()
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 
-use super::element_field;
+use super::{check_size, element_field};
 use crate::functions::cast;
 use crate::functions::error::{fails, refused, unsupported};
 use crate::functions::function::{Call, Shape};
@@ -73,7 +73,6 @@ pub(in crate::functions) fn sequence(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn count(start: i64, stop: i64, step: Step, per_day: i64, data: &mut Vec<i64>) -> Result<()> {
-    let first = data.len();
     let size = match step {
         Step::By(by) | Step::Months(by) => by,
     };
@@ -87,15 +86,18 @@ fn count(start: i64, stop: i64, step: Step, per_day: i64, data: &mut Vec<i64>) -
         data.push(start);
         return Ok(());
     }
+    let shortest = match step {
+        Step::By(by) => i128::from(by),
+        Step::Months(by) => i128::from(by) * 28 * i128::from(per_day),
+    };
+    let most = (i128::from(stop) - i128::from(start)) / shortest + 1;
+    check_size(data.len(), usize::try_from(most).unwrap_or(usize::MAX), "sequence")?;
     for n in 0.. {
         let next = match step {
-            Step::By(by) => start.checked_add(by.saturating_mul(n)),
-            Step::Months(by) => Some(add_months(start, by * n, per_day)),
+            Step::By(by) => i64::try_from(i128::from(start) + i128::from(by) * i128::from(n)).ok(),
+            Step::Months(by) => Some(add_months(start, by.saturating_mul(n), per_day)),
         };
         let Some(next) = next.filter(|x| if size > 0 { *x <= stop } else { *x >= stop }) else { break };
-        if data.len() - first > i32::MAX as usize - 16 {
-            return Err(fails("COLLECTION_SIZE_LIMIT_EXCEEDED.PARAMETER", "sequence: too many elements"));
-        }
         data.push(next);
     }
     Ok(())
@@ -105,9 +107,9 @@ fn count(start: i64, stop: i64, step: Step, per_day: i64, data: &mut Vec<i64>) -
 fn add_months(at: i64, months: i64, per_day: i64) -> i64 {
     let (days, rest) = (at.div_euclid(per_day), at.rem_euclid(per_day));
     let (year, month, day) = civil(days as i32);
-    let total = i64::from(year) * 12 + i64::from(month) - 1 + months;
+    let total = i64::from(year) * 12 + i64::from(month) - 1 + months.clamp(-1 << 40, 1 << 40);
     let (year, month) = (total.div_euclid(12), total.rem_euclid(12) as u32 + 1);
-    days_of(year, month, day.min(days_in_month(year as i32, month))) * per_day + rest
+    days_of(year, month, day.min(days_in_month(year as i32, month))).saturating_mul(per_day).saturating_add(rest)
 }
 
 /// What the elements count: plain numbers, days, or microseconds of the zone's clock.

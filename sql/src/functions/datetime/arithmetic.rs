@@ -124,12 +124,13 @@ pub(in crate::functions) fn timestampadd(call: &Call<'_>) -> Result<ArrayRef> {
 /// A calendar's time some months later; the day is cut to the month's length.
 pub(in crate::functions) fn months_later(local: i64, months: i64) -> i64 {
     let (day, time) = (local.div_euclid(MICROS_PER_DAY), local.rem_euclid(MICROS_PER_DAY));
-    days_months_later(day as i32, months) * MICROS_PER_DAY + time
+    days_months_later(day as i32, months).saturating_mul(MICROS_PER_DAY).saturating_add(time)
 }
 
 fn days_months_later(days: i32, months: i64) -> i64 {
     let (year, month, day) = civil(days);
-    let total = i64::from(year) * 12 + i64::from(month) - 1 + months;
+    // A million years either way are beyond every date.
+    let total = i64::from(year) * 12 + i64::from(month) - 1 + months.clamp(-1 << 40, 1 << 40);
     let (year, month) = (total.div_euclid(12), total.rem_euclid(12) as u32 + 1);
     days_of(year, month, day.min(days_in_month(year as i32, month)))
 }
@@ -179,8 +180,8 @@ pub(in crate::functions) fn timestampdiff(call: &Call<'_>) -> Result<ArrayRef> {
     let (start, end) = (Local::new(call, 1)?, Local::new(call, 2)?);
     numbers::<Int64Type>(call.rows, |row| {
         Ok(start.get(row).zip(end.get(row)).map(|(s, e)| match unit {
-            Unit::Micros(size) => (end.back(e) - start.back(s)) / size,
-            Unit::Days(size) => (e - s) / (size * MICROS_PER_DAY),
+            Unit::Micros(size) => end.back(e).wrapping_sub(start.back(s)) / size,
+            Unit::Days(size) => e.wrapping_sub(s) / (size * MICROS_PER_DAY),
             Unit::Months(size) => whole_months(s, e) / size,
         }))
     })
@@ -217,10 +218,10 @@ pub(in crate::functions) fn months_between(call: &Call<'_>) -> Result<ArrayRef> 
         }
         // Of the time that has passed since midnight, not of what the clock shows.
         let passed = |local: &Local<'_>, instant: Option<i64>, midnight: i64| {
-            instant.map_or(0, |at| (at - local.back(midnight)) / MICROS_PER_SECOND)
+            instant.map_or(0, |at| at.wrapping_sub(local.back(midnight)) / MICROS_PER_SECOND)
         };
-        let seconds = (i64::from(d1) - i64::from(d2)) * 86_400 + passed(&end, ends.get(row), e - t1)
-            - passed(&start, starts.get(row), s - t2);
+        let seconds = (i64::from(d1) - i64::from(d2)) * 86_400 + passed(&end, ends.get(row), e.wrapping_sub(t1))
+            - passed(&start, starts.get(row), s.wrapping_sub(t2));
         let difference = months + seconds as f64 / (31.0 * 86_400.0);
         Ok(Some(if round { (difference * 1e8).round() / 1e8 } else { difference }))
     })

@@ -35,7 +35,7 @@ of_date! {
     /// `dayofyear(x)`.
     dayofyear => day_of_year,
     /// `dayofweek(x)`: 1 is Sunday.
-    dayofweek => |d| (d + 4).rem_euclid(7) + 1,
+    dayofweek => |d| d.wrapping_add(4).rem_euclid(7) + 1,
     /// `weekday(x)`: 0 is Monday.
     weekday => monday_based,
     /// `weekofyear(x)`, by ISO 8601.
@@ -44,7 +44,7 @@ of_date! {
 
 /// 0 for Monday.
 pub(in crate::functions) fn monday_based(days: i32) -> i32 {
-    (days + 3).rem_euclid(7)
+    days.wrapping_add(3).rem_euclid(7)
 }
 
 fn day_of_year(days: i32) -> i32 {
@@ -53,7 +53,7 @@ fn day_of_year(days: i32) -> i32 {
 
 /// The ISO year and week: a week belongs to the year of its Thursday.
 fn iso_week(days: i32) -> (i32, i32) {
-    let thursday = days - monday_based(days) + 3;
+    let thursday = days.wrapping_sub(monday_based(days)).wrapping_add(3);
     (civil(thursday).0, (day_of_year(thursday) - 1) / 7 + 1)
 }
 
@@ -75,7 +75,7 @@ pub(in crate::functions) fn last_day(call: &Call<'_>) -> Result<ArrayRef> {
     numbers::<Date32Type>(call.rows, |row| {
         Ok(days.get(row).map(|d| {
             let (year, month, day) = civil(d);
-            d + (days_in_month(year, month) - day) as i32
+            d.wrapping_add((days_in_month(year, month) - day) as i32)
         }))
     })
 }
@@ -96,7 +96,8 @@ pub(in crate::functions) fn next_day(call: &Call<'_>) -> Result<ArrayRef> {
             "SU" | "SUN" | "SUNDAY" => 6,
             _ => return Err(fails("ILLEGAL_DAY_OF_WEEK", format!("Illegal input for day of week: {name}."))),
         };
-        Ok(Some(day + 1 + (wanted - monday_based(day + 1)).rem_euclid(7)))
+        let tomorrow = day.wrapping_add(1);
+        Ok(Some(tomorrow.wrapping_add((wanted - monday_based(tomorrow)).rem_euclid(7))))
     })
 }
 
@@ -200,7 +201,7 @@ fn part(name: &str) -> Option<Part> {
         "MONTH" | "MON" | "MONS" | "MONTHS" => Part::OfDate(|d| civil(d).1 as i32),
         "WEEK" | "W" | "WEEKS" => Part::OfDate(|d| iso_week(d).1),
         "DAY" | "D" | "DAYS" => Part::OfDate(|d| civil(d).2 as i32),
-        "DAYOFWEEK" | "DOW" => Part::OfDate(|d| (d + 4).rem_euclid(7) + 1),
+        "DAYOFWEEK" | "DOW" => Part::OfDate(|d| d.wrapping_add(4).rem_euclid(7) + 1),
         "DAYOFWEEK_ISO" | "DOW_ISO" => Part::OfDate(|d| monday_based(d) + 1),
         "DOY" => Part::OfDate(day_of_year),
         "HOUR" | "H" | "HOURS" | "HR" | "HRS" => Part::OfTime(|t| t / (3_600 * MICROS_PER_SECOND)),

@@ -31,7 +31,7 @@ fn of_name(name: &str) -> Option<Unit> {
 
 fn days(name: &str) -> Option<fn(i32) -> i32> {
     Some(match name {
-        "WEEK" => |d| d - monday_based(d),
+        "WEEK" => |d| d.wrapping_sub(monday_based(d)),
         "MONTH" | "MM" | "MON" => |d| d - civil(d).2 as i32 + 1,
         "QUARTER" => |d| {
             let (year, month, _) = civil(d);
@@ -55,8 +55,8 @@ pub(in crate::functions) fn date_trunc(call: &Call<'_>) -> Result<ArrayRef> {
         let (Some(unit), Some(instant), Some(t)) = (unit, instants.get(row), local.get(row)) else { return Ok(None) };
         Ok(Some(match unit {
             // An hour that comes twice is cut to its own start.
-            Unit::Micros(size) => instant - t.rem_euclid(size),
-            Unit::Days(f) => local.back(i64::from(f(t.div_euclid(MICROS_PER_DAY) as i32)) * MICROS_PER_DAY),
+            Unit::Micros(size) => instant.wrapping_sub(t.rem_euclid(size)),
+            Unit::Days(f) => local.back(i64::from(f(t.div_euclid(MICROS_PER_DAY) as i32)).wrapping_mul(MICROS_PER_DAY)),
         }))
     })
 }

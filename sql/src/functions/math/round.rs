@@ -52,7 +52,7 @@ pub(in crate::functions) fn rounded_type(shape: &Shape<'_>) -> Result<DataType> 
     let digits = if shape.types.len() > 1 { constant_scale(shape)? } else { 0 };
     let whole = i32::from(precision) - i32::from(scale) + 1;
     if digits < 0 {
-        return Ok(DataType::Decimal128(whole.max(1 - digits).min(38) as u8, 0));
+        return Ok(DataType::Decimal128(whole.max(1i32.saturating_sub(digits)).min(38) as u8, 0));
     }
     let kept = digits.min(i32::from(scale));
     Ok(DataType::Decimal128((whole + kept).min(38) as u8, kept as i8))
@@ -177,12 +177,12 @@ fn decimals(call: &Call<'_>, from: i32, scale: i32, mode: Mode) -> Result<ArrayR
 /// A number in units of 10^−from, rounded to `to` digits after the point; in units of 10^−to, or in ones for negative `to`.
 fn rescale(x: i128, from: i32, to: i32, mode: Mode) -> i128 {
     if to >= from {
-        return x * 10i128.checked_pow((to - from) as u32).unwrap_or(1);
+        return x.saturating_mul(10i128.saturating_pow((to - from) as u32));
     }
-    let lost = (from - to) as u32;
+    let lost = from.saturating_sub(to) as u32;
     let Some(unit) = 10i128.checked_pow(lost) else { return 0 };
     let quotient = divide(x, unit, mode);
-    if to < 0 { quotient * 10i128.pow(to.unsigned_abs()) } else { quotient }
+    if to < 0 { quotient.saturating_mul(10i128.saturating_pow(to.unsigned_abs())) } else { quotient }
 }
 
 /// A decimal's unscaled value at another scale, half to even.
@@ -196,8 +196,8 @@ fn divide(x: i128, unit: i128, mode: Mode) -> i128 {
         Mode::Floor => false,
         Mode::Ceiling => rest > 0,
         // Away from zero: upwards for a positive tie, downwards for a negative one.
-        Mode::HalfUp => rest * 2 > unit || (rest * 2 == unit && x >= 0),
-        Mode::HalfEven => rest * 2 > unit || (rest * 2 == unit && floor % 2 != 0),
+        Mode::HalfUp => rest > unit - rest || (rest == unit - rest && x >= 0),
+        Mode::HalfEven => rest > unit - rest || (rest == unit - rest && floor % 2 != 0),
     };
     floor + i128::from(is_up)
 }
@@ -230,7 +230,7 @@ fn of_text(x: f64, scale: i32, mode: Mode) -> f64 {
     if scale >= from {
         return x;
     }
-    let lost = (from - scale) as u32;
+    let lost = from.saturating_sub(scale) as u32;
     if lost > 20 {
         return 0.0;
     }

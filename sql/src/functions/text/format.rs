@@ -45,6 +45,9 @@ pub(in crate::functions) fn format_string(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// The widest field that is written.
+const MOST_WIDE: usize = 10_000;
+
 enum Piece {
     Text(String),
     Value(Spec),
@@ -185,6 +188,9 @@ fn specifier(text: &str) -> Result<(Piece, usize)> {
         return Err(DataFusionError::Execution("Conversion = '%'".to_string()));
     };
     spec.conversion = conversion;
+    if spec.width.max(spec.precision.unwrap_or(0)) > MOST_WIDE {
+        return Err(unsupported(format!("format_string: a field of more than {MOST_WIDE} characters")));
+    }
     let length = at + conversion.len_utf8();
     match conversion {
         '%' => Ok((Piece::Text("%".to_string()), length)),

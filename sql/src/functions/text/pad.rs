@@ -67,6 +67,9 @@ fn padded_binary(call: &Call<'_>, is_left: bool) -> Result<ArrayRef> {
     })
 }
 
+/// The most digits after the point that are written.
+const MOST_DIGITS: usize = 10_000;
+
 /// A number; no string is read as one.
 pub(in crate::functions) fn only_number(t: &DataType) -> Option<DataType> {
     if *t == DataType::Utf8 { None } else { crate::functions::types::number(t) }
@@ -83,6 +86,9 @@ pub(in crate::functions) fn format_number(call: &Call<'_>) -> Result<ArrayRef> {
         let at = call.row(0, row);
         let Some(digits) = digits.get(row).filter(|d| *d >= 0 && !numbers.is_null(at)) else { return Ok(None) };
         let digits = digits as usize;
+        if digits > MOST_DIGITS {
+            return Err(unsupported(format!("format_number with more than {MOST_DIGITS} digits after the point")));
+        }
         let plain = match numbers.data_type() {
             DataType::Float64 => decimal_text(numbers.as_primitive::<Float64Type>().value(at), digits),
             DataType::Float32 => decimal_text(f64::from(numbers.as_primitive::<Float32Type>().value(at)), digits),
