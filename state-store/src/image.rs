@@ -8,7 +8,7 @@ use crate::cursor::{Cursor, Merge};
 use crate::error::Result;
 use crate::file::reader::{Segment, SegmentCursor};
 use crate::id::VersionRef;
-use crate::key::Keys;
+use crate::key::{Keys, key_prefix};
 use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
 use crate::overlay::{Change, Overlay};
@@ -350,5 +350,7 @@ fn load_block(segment: &Segment, number: usize, cache: Option<&mut BlockCache>) 
 }
 
 fn sort_by_key(keys: &Keys, rows: &mut [u32]) {
-    rows.sort_unstable_by(|a, b| keys.key(*a as usize).cmp(keys.key(*b as usize)));
+    let mut items: Vec<(u64, u32)> = rows.iter().map(|row| (key_prefix(keys.key(*row as usize)), *row)).collect();
+    items.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| keys.key(a.1 as usize).cmp(keys.key(b.1 as usize))));
+    rows.iter_mut().zip(items).for_each(|(row, item)| *row = item.1);
 }

@@ -203,6 +203,19 @@ impl Keys {
     }
 }
 
+/// The first eight bytes of a key as a number that sorts as they do; shorter keys are filled up with zeros.
+#[inline]
+pub(crate) fn key_prefix(key: &[u8]) -> u64 {
+    match key.first_chunk::<8>() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut first = [0; 8];
+            first[..key.len()].copy_from_slice(key);
+            u64::from_be_bytes(first)
+        }
+    }
+}
+
 /// The length of a column's part of a key in Arrow's row format, when it is the same for all values: a byte that says
 /// null or not, then the value.
 fn fixed_row_bytes(data_type: &DataType) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! Ten million keys: loading them, and looking them up with a tenth of the memory they would take.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
@@ -12,6 +13,12 @@ use crate::rivals::BareTable;
 use crate::rows::{BATCH, ROW_BYTES, Rows, filled, id, rows, schema, scramble, stores};
 
 const KEYS: u64 = 10_000_000;
+
+/// Batches of Zipf keys that are measured; three times as many others come before.
+const MEASURED: usize = 256;
+
+/// The environment variable that tells a process what to measure.
+const CHILD: &str = "MILLSTREAM_BENCH_CHILD";
 
 pub(crate) fn run(criterion: &mut Criterion, report: &mut Report) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -27,7 +34,7 @@ fn open(stores: &Stores, version: &VersionRef) {
     black_box(block_on(batch.draft(&id(0, 1), &schema())).expect("a draft"));
 }
 
-fn load(criterion: &mut Criterion, report: &mut Report, folder: &std::path::Path, version: &VersionRef) {
+fn load(criterion: &mut Criterion, report: &mut Report, folder: &Path, version: &VersionRef) {
     const GROUP: &str = "load 10 M keys";
     let mut group = criterion.benchmark_group(GROUP);
     group.throughput(Throughput::Elements(KEYS));
@@ -46,19 +53,14 @@ fn load(criterion: &mut Criterion, report: &mut Report, folder: &std::path::Path
         bencher.iter(|| black_box(BareTable::filled(KEYS, KEYS as usize)).len);
     });
     group.finish();
-    let stores = stores(folder, usize::MAX / 2);
-    let before = resident_bytes();
-    open(&stores, version);
-    let (grown, stats) = (resident_bytes().saturating_sub(before), stores.stats());
+    let (memory, grown) = in_another_process(folder, version, usize::MAX / 2);
     let raw = KEYS as f64 * ROW_BYTES as f64;
-    let memory = stats[0].memory_bytes as f64;
     report.line(format!(
-        "memory of 10 M keys: {:.0} MB by its own account, {:.0} MB more resident in the process, for {:.0} MB of raw keys and values: {:.2} ×; on disk {:.0} MB",
-        memory / 1e6,
+        "memory of 10 M keys: {:.0} MB by the store's account, {:.0} MB of the process, for {:.0} MB of raw keys and values: {:.2} ×",
+        memory as f64 / 1e6,
         grown as f64 / 1e6,
         raw / 1e6,
-        memory / raw,
-        stats[0].disk_bytes as f64 / 1e6
+        grown as f64 / raw
     ));
     if let (Some(own), Some(bare)) = (report.nanos(GROUP, "state store"), report.nanos(GROUP, "bare table")) {
         report.line(format!(
@@ -70,32 +72,27 @@ fn load(criterion: &mut Criterion, report: &mut Report, folder: &std::path::Path
     }
 }
 
-fn zipf(criterion: &mut Criterion, report: &mut Report, folder: &std::path::Path, version: &VersionRef) {
+fn zipf(criterion: &mut Criterion, report: &mut Report, folder: &Path, version: &VersionRef) {
     const GROUP: &str = "look-up of Zipf(1.1) keys of 10 M";
-    const MEASURED: usize = 256;
-    let batches = zipf_batches(4 * MEASURED);
+    let batches: Vec<Rows> = (0..MEASURED).map(zipf_batch).collect();
     let in_memory = stores(folder, usize::MAX / 2);
     open(&in_memory, version);
-    let memory = in_memory.stats()[0].memory_bytes as usize;
-    run_zipf(criterion, GROUP, "in memory", &in_memory, version, &batches[..MEASURED]);
+    let budget = in_memory.stats()[0].memory_bytes as usize / 10;
+    run_zipf(criterion, GROUP, "in memory", &in_memory, version, &batches);
     drop(in_memory);
-    let before = resident_bytes();
-    let budget = memory / 10;
     let small = stores(folder, budget);
-    // The caches have to know the keys first: three batches of other draws for each measured one.
-    for rows in &batches[MEASURED..] {
-        let batch = small.begin(version, version.version + 1, "warm").expect("a batch");
-        let mut draft = block_on(batch.draft(&id(0, 1), &schema())).expect("a draft");
-        black_box(draft.get(&rows.keys).expect("values"));
-    }
-    run_zipf(criterion, GROUP, "ten times the budget", &small, version, &batches[..MEASURED]);
-    let (grown, stats) = (resident_bytes().saturating_sub(before), small.stats());
+    warm(&small, version);
+    let before = small.stats()[0].clone();
+    run_zipf(criterion, GROUP, "ten times the budget", &small, version, &batches);
+    let after = small.stats()[0].clone();
+    let (hits, misses) = (after.cache_hits - before.cache_hits, after.cache_misses - before.cache_misses);
+    let (memory, grown) = in_another_process(folder, version, budget);
     report.line(format!(
-        "memory at ten times the budget of {:.0} MB: {:.0} MB by its own account, {:.0} MB more resident; {:.0} % of keys found in the cache",
+        "memory at ten times the budget of {:.1} MB: {:.1} MB by the store's account, at most {:.1} MB of the process; {:.0} % of keys found in the cache",
         budget as f64 / 1e6,
-        stats[0].memory_bytes as f64 / 1e6,
+        memory as f64 / 1e6,
         grown as f64 / 1e6,
-        100.0 * stats[0].cache_hits as f64 / (stats[0].cache_hits + stats[0].cache_misses) as f64
+        100.0 * hits as f64 / (hits + misses).max(1) as f64
     ));
     if let (Some(all), Some(tenth)) = (report.nanos(GROUP, "in memory"), report.nanos(GROUP, "ten times the budget")) {
         report.line(format!(
@@ -129,8 +126,46 @@ fn run_zipf(
     group.finish();
 }
 
+/// Lets the caches learn the keys, by other draws than those that are measured.
+fn warm(stores: &Stores, version: &VersionRef) {
+    let batch = stores.begin(version, version.version + 1, "warm").expect("a batch");
+    let mut draft = block_on(batch.draft(&id(0, 1), &schema())).expect("a draft");
+    for number in MEASURED..4 * MEASURED {
+        black_box(draft.get(&zipf_batch(number).keys).expect("values"));
+    }
+}
+
+/// Opens the store with this budget in a process of its own and looks keys up: bytes by the store's account, and by how
+/// much the process has grown at most.
+fn in_another_process(folder: &Path, version: &VersionRef, budget_bytes: usize) -> (u64, u64) {
+    let program = std::env::current_exe().expect("a program");
+    let job = serde_json::json!({ "folder": folder, "version": version, "budget_bytes": budget_bytes });
+    let output = std::process::Command::new(program).env(CHILD, job.to_string()).output().expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = text.split_whitespace().map(|number| number.parse().expect("a number"));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// What the other process does, when it is one.
+pub(crate) fn run_as_child() -> bool {
+    let Ok(job) = std::env::var(CHILD) else { return false };
+    let job: serde_json::Value = serde_json::from_str(&job).expect("a job");
+    let version: VersionRef = serde_json::from_value(job["version"].clone()).expect("a version");
+    let budget_bytes = job["budget_bytes"].as_u64().expect("a number") as usize;
+    // The program itself, and what one batch of keys takes, are not the store's.
+    drop(black_box(zipf_batch(0)));
+    let before = process_bytes("VmRSS:");
+    let stores = stores(Path::new(job["folder"].as_str().expect("a folder")), budget_bytes);
+    open(&stores, &version);
+    warm(&stores, &version);
+    let grown = process_bytes("VmHWM:").saturating_sub(before);
+    let line = format!("{} {grown}", stores.stats()[0].memory_bytes);
+    std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes()).expect("an output");
+    true
+}
+
 /// Ranks by inverting the continuous distribution, which is near enough; rank `r` is the r-th key.
-fn zipf_batches(count: usize) -> Vec<Rows> {
+fn zipf_batch(number: usize) -> Rows {
     const EXPONENT: f64 = 1.1;
     let power = 1.0 - EXPONENT;
     let most = (KEYS as f64 + 0.5).powf(power);
@@ -140,13 +175,12 @@ fn zipf_batches(count: usize) -> Vec<Rows> {
         let rank = (least + uniform * (most - least)).powf(1.0 / power).round() as u64;
         rank.clamp(1, KEYS) - 1
     };
-    let batch = |batch: u64| (0..BATCH as u64).map(|row| scramble(rank(batch << 32 | row))).collect();
-    (0..count as u64).map(|number| rows(batch(number))).collect()
+    rows((0..BATCH as u64).map(|row| scramble(rank((number as u64) << 32 | row))).collect())
 }
 
-/// Memory of the process, in bytes; 0 where the system does not tell.
-fn resident_bytes() -> u64 {
+/// A figure of the process's memory, in bytes; 0 where the system does not tell.
+fn process_bytes(figure: &str) -> u64 {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(figure));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }

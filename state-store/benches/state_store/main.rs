@@ -5,6 +5,7 @@
 //! preparation.
 
 mod commits;
+mod compression;
 mod large;
 mod point;
 mod report;
@@ -18,6 +19,9 @@ use criterion::Criterion;
 use crate::report::Report;
 
 fn main() {
+    if large::run_as_child() {
+        return;
+    }
     let results = tempfile::tempdir().expect("a folder for criterion's results");
     let mut criterion = Criterion::default()
         .output_directory(results.path())
@@ -33,6 +37,9 @@ fn main() {
     }
     if is_wanted("commits") {
         commits::run(&mut criterion, &mut report);
+    }
+    if is_wanted("compression") {
+        compression::run(&mut report);
     }
     if is_wanted("large") {
         large::run(&mut criterion, &mut report);

@@ -12,6 +12,7 @@ use super::format::{BlockInfo, HEADER_START_BYTES, Header, SegmentInfo, TRAILER_
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::id::{FileRef, StoreId};
+use crate::key::key_prefix;
 use crate::key_group::key_group;
 use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
@@ -175,6 +176,8 @@ pub(crate) struct Segment {
     pub number: u64,
     /// The keys for which it counts; `None` for all.
     keys: Option<StoreId>,
+    /// Of the first key of each block.
+    prefixes: Arc<[u64]>,
     file: Arc<OpenFile>,
     layout: BlockLayout,
     upgrade: Option<Arc<Upgrade>>,
@@ -197,7 +200,8 @@ impl Segment {
         } else {
             (None, BlockLayout::of_schema(schema)?)
         };
-        Ok(Self { info, number, keys, file, layout, upgrade })
+        let prefixes = info.blocks.iter().map(|block| key_prefix(&block.first_key)).collect();
+        Ok(Self { info, number, keys, prefixes, file, layout, upgrade })
     }
 
     /// Lets all keys pass from now on.
@@ -209,7 +213,7 @@ impl Segment {
 
     /// Memory that its directory takes.
     pub(crate) fn resident_bytes(&self) -> usize {
-        let per_block = |block: &BlockInfo| size_of::<BlockInfo>() + block.first_key.len();
+        let per_block = |block: &BlockInfo| size_of::<BlockInfo>() + 8 + block.first_key.len();
         self.info.filter.bytes() + self.info.blocks.iter().map(per_block).sum::<usize>()
     }
 
@@ -226,7 +230,12 @@ impl Segment {
 
     /// The only block that can hold the key.
     pub(crate) fn block_of(&self, key: &[u8]) -> Option<usize> {
-        self.info.blocks.partition_point(|block| &*block.first_key <= key).checked_sub(1)
+        // Most is decided among numbers that lie side by side.
+        let prefix = key_prefix(key);
+        let start = self.prefixes.partition_point(|other| *other < prefix);
+        let same = self.prefixes[start..].partition_point(|other| *other == prefix);
+        let blocks = &self.info.blocks[start..start + same];
+        (start + blocks.partition_point(|block| &*block.first_key <= key)).checked_sub(1)
     }
 
     /// Reads one block.

@@ -4,6 +4,7 @@
 //! it have been rebuilt, so that a slot in a run always has the key it was sorted by.
 
 use super::rows::Rows;
+use crate::key::key_prefix as prefix;
 use crate::key_range::KeyRange;
 
 /// The first eight key bytes, which decide most comparisons, and the slot.
@@ -148,16 +149,4 @@ fn is_below(rows: &Rows, item: Item, bound: &[u8]) -> bool {
 
 fn is_dead(dead: &[u64], slot: u32) -> bool {
     dead.get(slot as usize / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
-}
-
-/// Big-endian, shorter keys filled up with zeros: never out of order with the keys themselves.
-fn prefix(key: &[u8]) -> u64 {
-    match key.first_chunk::<8>() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => {
-            let mut first = [0; 8];
-            first[..key.len()].copy_from_slice(key);
-            u64::from_be_bytes(first)
-        }
-    }
 }

@@ -4,6 +4,7 @@ mod crash_points;
 mod faults;
 mod fixtures;
 mod harness;
+mod larger;
 mod model;
 mod place;
 mod reading;
