@@ -158,3 +158,18 @@ fn the_thread_maintains_what_was_committed() -> Result<()> {
     }
     Ok(())
 }
+
+/// The engine opens, commits and maintains stores from tasks that move between threads.
+#[test]
+fn everything_can_move_between_threads() -> Result<()> {
+    fn movable<T: Send>(_: &T) {}
+    let stores = stores(&memory(), usize::MAX / 2, 1);
+    let batch = stores.begin(&VersionRef::empty(), 1, "a")?;
+    let (id, schema) = (store(0, 1)?, SHAPE.schema());
+    let draft = batch.draft(&id, &schema);
+    movable(&draft);
+    movable(&block_on(draft)?);
+    movable(&batch.commit());
+    movable(&stores.maintain(&VersionRef::empty()));
+    Ok(())
+}
