@@ -16,6 +16,11 @@ pub(crate) fn resolve(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             let found = find_column(schema, column.relation.as_ref(), &column.name);
             found.map(|column| Transformed::yes(Expr::Column(column))).map_err(DataFusionError::from)
         }
+        // The fields of a struct have the names of what they are made of.
+        Expr::ScalarFunction(call) if call.name() == "struct" => {
+            let named = functions::function("named_struct").expect("a function of the catalogue");
+            Ok(Transformed::yes(named.call(functions::named_struct_args(call.args))))
+        }
         // DataFusion's functions have other answers than Spark's of the same name.
         Expr::ScalarFunction(call) => Ok(match functions::function(&call.func.name().to_lowercase()) {
             Some(ours) => Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(ours, call.args))),

@@ -14,6 +14,7 @@ use millstream_engine::{Error, Result};
 use crate::batch_writer::DataFrameWriter;
 use crate::columns::{find_column, resolve, resolve_all};
 use crate::dialect;
+use crate::functions;
 use crate::printing;
 use crate::session::StreamSession;
 use crate::writer::DataStreamWriter;
@@ -297,7 +298,14 @@ impl DataFrame {
     }
 
     fn with_plan(&self, builder: LogicalPlanBuilder) -> Result<Self> {
-        Ok(Self { session: self.session.clone(), plan: builder.build()? })
+        let plan = match builder.build()? {
+            // A generator among the columns gives rows.
+            LogicalPlan::Projection(columns) if columns.expr.iter().any(functions::is_generator) => {
+                functions::rewrite_generators(LogicalPlan::Projection(columns))?
+            }
+            plan => plan,
+        };
+        Ok(Self { session: self.session.clone(), plan })
     }
 }
 

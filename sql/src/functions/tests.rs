@@ -13,7 +13,7 @@ use arrow::datatypes::{
 use datafusion::common::{Column, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use futures::FutureExt;
 use serde_json::{Map, Value, json};
@@ -375,6 +375,40 @@ async fn extreme_arguments_do_no_harm() -> Result<(), DataFusionError> {
             let answered = AssertUnwindSafe(ask(&context, &sql)).catch_unwind().await;
             assert!(answered.is_ok(), "{sql}");
         }
+    }
+    Ok(())
+}
+
+/// Generators in plans that were built in Rust give the rows that they give in SQL.
+#[tokio::test]
+async fn generators_outside_sql_give_the_recorded_rows() -> Result<(), DataFusionError> {
+    let context = context("UTC").await?;
+    let recorded = fs::read_to_string(fixture("expressions.jsonl"))?;
+    let recorded: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let calls = [
+        ("explode", "arr"),
+        ("explode_outer", "arr"),
+        ("posexplode", "sarr"),
+        ("posexplode_outer", "sarr"),
+        ("explode", "m"),
+        ("explode_outer", "m"),
+        ("posexplode", "m"),
+        ("inline", "nest"),
+        ("inline_outer", "nest"),
+    ];
+    for (name, column) in calls {
+        let sql = format!("id, {name}({column})");
+        let expected = recorded.iter().find(|record| record["sql"] == sql).expect("a recorded answer");
+        let call = super::function(name).expect("a generator").call(vec![col(column)]);
+        let plan = LogicalPlanBuilder::from(context.table("t").await?.into_unoptimized_plan())
+            .project([col("id"), call])?
+            .build()?;
+        let plan = super::rewrite_generators(plan)?;
+        let names: Vec<&str> = plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        assert_eq!(json!(names), expected["names"], "{sql}");
+        let batches = context.execute_logical_plan(plan).await?.collect().await?;
+        let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| record(batch, row))).collect();
+        assert!(same(&Value::Array(rows), &expected["rows"]), "{sql}");
     }
     Ok(())
 }
