@@ -91,7 +91,7 @@ impl SourceProvider for FileSourceProvider {
             size_bytes: Some(file.size_bytes),
         };
         let files = listing.files().await?.into_iter().map(to_read).collect();
-        split::cut(files, &options.format, options.ignore_missing, crate::rows::default_parallelism())
+        split::cut(files, &options.format, options.ignore_missing, options.tasks)
     }
 
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {

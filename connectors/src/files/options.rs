@@ -53,6 +53,8 @@ pub(super) struct FileSourceOptions {
     pub(super) discard_ratio: f64,
     /// Files that are gone when they are read are passed over.
     pub(super) ignore_missing: bool,
+    /// How many tasks read a batch.
+    pub(super) tasks: usize,
     /// How rows are written in the files.
     pub(super) format: FormatOptions,
 }
@@ -101,6 +103,7 @@ impl FileSourceOptions {
             max_cached_files: reader.parsed("maxCachedFiles", 10_000, "a whole number of files, 0 or more")?,
             discard_ratio: discard_ratio(&mut reader)?,
             ignore_missing: ignore_missing(&mut reader, conf)?,
+            tasks: tasks(conf)?,
             format: FormatOptions::parse(format, &mut reader, options, session_zone(conf)?)?,
             location,
         };
@@ -191,6 +194,12 @@ fn discard_ratio(reader: &mut OptionReader<'_>) -> Result<f64> {
 fn ignore_missing(reader: &mut OptionReader<'_>, conf: &Options) -> Result<bool> {
     let default = conf.reader("configuration").flag("spark.sql.files.ignoreMissingFiles", false)?;
     reader.flag("ignoreMissingFiles", default)
+}
+
+/// As many as the plan has partitions for the rows of a stream.
+fn tasks(conf: &Options) -> Result<usize> {
+    let configured = conf.reader("configuration").positive("millstream.source.partitions")?;
+    Ok(configured.and_then(|tasks| usize::try_from(tasks).ok()).unwrap_or_else(crate::rows::default_parallelism))
 }
 
 fn clean(reader: &mut OptionReader<'_>, source: &Location) -> Result<Clean> {

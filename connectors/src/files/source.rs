@@ -78,6 +78,9 @@ struct LogOffset {
     log_offset: u64,
 }
 
+/// Every how many entries old files of the log are removed.
+const CLEAN_INTERVAL: u64 = 50;
+
 /// How many entries of the log are kept in memory.
 const RECENT_ENTRIES: usize = 4;
 
@@ -91,7 +94,12 @@ impl FileSource {
                 options.location.display()
             )));
         }
-        let log = CompactLog::<LogEntry>::open(cx.metadata, log_options(&cx.conf, "fileSource")?).await?;
+        let mut log_options = log_options(&cx.conf, "fileSource")?;
+        if cx.conf.get("spark.sql.streaming.fileSource.log.cleanupDelay").is_none() {
+            // Nobody reads this log but its query, so that a file that is folded in need not wait for its readers.
+            log_options.cleanup_delay_ms = 0;
+        }
+        let log = CompactLog::<LogEntry>::open(cx.metadata, log_options).await?;
         let latest = log.latest().await?;
         let mut seen = SeenFiles::new(options.max_age_ms, options.file_name_only);
         for entry in log.all().await? {
@@ -163,7 +171,7 @@ impl FileSource {
     /// Makes `pending` durable.
     async fn write_pending(&self, progress: &mut Progress) -> Result<()> {
         let Some((batch_id, files)) = &progress.pending else { return Ok(()) };
-        progress.log.add(*batch_id, &self.entries(*batch_id, files), |_| true).await?;
+        progress.log.append(*batch_id, &self.entries(*batch_id, files)).await?;
         if let Some((batch_id, files)) = progress.pending.take() {
             for file in &files {
                 progress.seen.add(&file.path, file.modified_ms);
@@ -174,7 +182,7 @@ impl FileSource {
             if progress.recent.len() > RECENT_ENTRIES {
                 progress.recent.pop_front();
             }
-            if (batch_id + 1).is_multiple_of(10) {
+            if (batch_id + 1).is_multiple_of(CLEAN_INTERVAL) {
                 progress.log.clean(self.clock.now_ms()).await?;
             }
         }
@@ -282,7 +290,7 @@ impl Source for FileSource {
         for batch_id in first..=last {
             files.extend(self.files_of(&progress, batch_id).await?);
         }
-        split::cut(files, &self.options.format, self.options.ignore_missing, crate::rows::default_parallelism())
+        split::cut(files, &self.options.format, self.options.ignore_missing, self.options.tasks)
     }
 
     async fn commit(&self, offset: &Offset) -> Result<()> {
@@ -310,6 +318,43 @@ impl Source for FileSource {
     async fn stop(&self) {
         if let Some(cleaner) = &self.cleaner {
             cleaner.finish().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Batches taken one after the other have every file once, in order; each is within its limit, unless a single
+        /// file is larger, and none could have taken the next file too.
+        #[test]
+        fn limits_cut_without_loss(sizes in prop::collection::vec(0u64..50, 0..40), max in 1u64..60, by_bytes: bool) {
+            let limit = if by_bytes { ReadLimit::MaxBytes(max) } else { ReadLimit::MaxFiles(max) };
+            let all: Vec<FoundFile> = sizes
+                .iter()
+                .enumerate()
+                .map(|(n, size_bytes)| FoundFile { path: format!("/{n}"), size_bytes: *size_bytes, modified_ms: 0 })
+                .collect();
+            let mut left: VecDeque<FoundFile> = all.iter().cloned().collect();
+            let mut taken = Vec::new();
+            while !left.is_empty() {
+                let batch = take(&mut left, &limit);
+                prop_assert!(!batch.is_empty());
+                let measure = |files: &[FoundFile]| match by_bytes {
+                    true => files.iter().map(|file| file.size_bytes).sum::<u64>(),
+                    false => files.len() as u64,
+                };
+                prop_assert!(measure(&batch) <= max || batch.len() == 1);
+                if let Some(next) = left.front() {
+                    let more: Vec<FoundFile> = batch.iter().chain([next]).cloned().collect();
+                    prop_assert!(measure(&more) > max);
+                }
+                taken.extend(batch);
+            }
+            prop_assert_eq!(taken, all);
         }
     }
 }

@@ -73,6 +73,19 @@ impl<T: Serialize + DeserializeOwned + Clone> CompactLog<T> {
         Ok(())
     }
 
+    /// As [`add`](Self::add), with every entry live: a compaction then copies lines, without reading what they say.
+    pub async fn append(&self, batch_id: u64, entries: &[T]) -> Result<()> {
+        if !self.is_compact(batch_id) {
+            return self.add(batch_id, entries, |_| true).await;
+        }
+        let Some(mut text) = self.text_before(batch_id).await? else {
+            return self.add(batch_id, entries, |_| true).await;
+        };
+        push_entries(&mut text, entries)?;
+        self.place.create(&format!("{batch_id}.compact"), Bytes::from(text)).await?;
+        Ok(())
+    }
+
     /// The entries that batch `batch_id` itself added, where its file is there. A compact file does not tell its own
     /// entries from older ones: `is_own` does.
     pub async fn read(&self, batch_id: u64, is_own: impl Fn(&T) -> bool) -> Result<Option<Vec<T>>> {
@@ -136,6 +149,33 @@ impl<T: Serialize + DeserializeOwned + Clone> CompactLog<T> {
         Ok(all)
     }
 
+    /// The text of the compact file before batch `end`, whose own will be compact, and of the files after it. Looks for
+    /// them by their names: a folder of many files is slow to list. `None` where that compact file is not there.
+    async fn text_before(&self, end: u64) -> Result<Option<String>> {
+        let mut text = VERSION_LINE.to_string();
+        let mut names = Vec::new();
+        let first = match end.checked_sub(self.interval) {
+            Some(before) => {
+                names.push(format!("{before}.compact"));
+                before + 1
+            }
+            None => 0,
+        };
+        names.extend((first..end).map(|batch_id| batch_id.to_string()));
+        for name in names {
+            let Some(bytes) = self.place.read(&name).await? else { return Ok(None) };
+            let name = format!("{}/{name}", self.place.url());
+            for line in lines_of(&name, &bytes)?.filter(|line| !line.is_empty()) {
+                if !(line.starts_with('{') && line.ends_with('}')) {
+                    return Err(Error::corrupt(format!("{name} is damaged: line '{line}'; restore it from a copy")));
+                }
+                text.push('\n');
+                text.push_str(line);
+            }
+        }
+        Ok(Some(text))
+    }
+
     async fn must_read(&self, name: &str) -> Result<Vec<T>> {
         self.read_file(name).await?.ok_or_else(|| {
             Error::corrupt(format!("{}/{name} is missing: restore the folder from a copy", self.place.url()))
@@ -188,11 +228,16 @@ async fn file_ids(place: &Place) -> Result<Vec<LogFile>> {
 
 fn encode<T: Serialize>(entries: &[T]) -> Result<Bytes> {
     let mut text = VERSION_LINE.to_string();
+    push_entries(&mut text, entries)?;
+    Ok(Bytes::from(text))
+}
+
+fn push_entries<T: Serialize>(text: &mut String, entries: &[T]) -> Result<()> {
     for entry in entries {
         text.push('\n');
         text.push_str(&serde_json::to_string(entry).map_err(|e| Error::internal(e.to_string()))?);
     }
-    Ok(Bytes::from(text))
+    Ok(())
 }
 
 /// The interval that fits the compact files there are: the option's where it does, otherwise the distance between the

@@ -2,6 +2,7 @@
 
 mod contract;
 mod faults;
+mod log;
 mod object_store;
 mod spark_sinks;
 mod spark_source;

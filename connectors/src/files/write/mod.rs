@@ -15,7 +15,7 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use millstream_engine::checkpoint::{CompactLog, CompactLogOptions, Fence};
 use millstream_engine::clock::{Clock, SystemClock};
@@ -36,6 +36,9 @@ use super::manifest::{SinkFile, log_options, manifest_place};
 use super::options::{SOURCE_OPTIONS, milliseconds};
 use encode::Compression;
 use writer::FileSinkWriter;
+
+/// Every how many batches old files of the manifest are removed.
+const CLEAN_INTERVAL: u64 = 100;
 
 /// `USING json`, `csv`, `parquet`, `text`, written.
 #[derive(Debug)]
@@ -137,7 +140,6 @@ struct Written {
 struct FileSink {
     spec: SinkSpec,
     options: FileSinkOptions,
-    log_options: CompactLogOptions,
     progress: Mutex<Manifest>,
     sync_nanos: AtomicU64,
 }
@@ -159,7 +161,7 @@ impl FileSink {
         let log = CompactLog::open(place, log_options).await?;
         let latest = log.latest().await?;
         let progress = Mutex::new(Manifest { log, latest });
-        Ok(Self { spec: spec.clone(), options, log_options, progress, sync_nanos: AtomicU64::new(0) })
+        Ok(Self { spec: spec.clone(), options, progress, sync_nanos: AtomicU64::new(0) })
     }
 
     /// Fails where a query that starts afresh finds batches of another one.
@@ -202,11 +204,13 @@ impl Sink for FileSink {
         fence.check().await?;
         let now_ms = SystemClock.now_ms();
         let retention_ms = self.options.retention_ms.and_then(|ms| i64::try_from(ms).ok());
-        let is_live = |file: &SinkFile| retention_ms.is_none_or(|ms| now_ms - file.modification_time <= ms);
-        manifest.log.add(batch_id, &files, is_live).await?;
+        match retention_ms {
+            None => manifest.log.append(batch_id, &files).await?,
+            Some(ms) => manifest.log.add(batch_id, &files, |file| now_ms - file.modification_time <= ms).await?,
+        }
         manifest.latest = Some(batch_id);
         self.sync_nanos.fetch_add(sync_nanos, Ordering::Relaxed);
-        if (batch_id + 1).is_multiple_of(self.log_options.compact_interval) {
+        if (batch_id + 1).is_multiple_of(CLEAN_INTERVAL) {
             manifest.log.clean(now_ms).await?;
         }
         Ok(())
@@ -220,7 +224,8 @@ impl Sink for FileSink {
 
 /// The columns that go into the files: all but those in the names of folders.
 fn data_schema(spec: &SinkSpec) -> SchemaRef {
-    let fields = spec.schema.fields().iter().filter(|field| !spec.partition_by.contains(field.name()));
+    let is_partition = |field: &Field| spec.partition_by.iter().any(|name| name.eq_ignore_ascii_case(field.name()));
+    let fields = spec.schema.fields().iter().filter(|field| !is_partition(field));
     Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
 }
 
@@ -236,7 +241,7 @@ fn check_columns(format: Format, spec: &SinkSpec) -> Result<()> {
         }
     }
     for name in &spec.partition_by {
-        let Some(field) = fields.iter().find(|field| field.name() == name) else {
+        let Some(field) = fields.iter().find(|field| field.name().eq_ignore_ascii_case(name)) else {
             let known: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
             return Err(Error::invalid(format!(
                 "partition column {name} is not among the columns {}{}",

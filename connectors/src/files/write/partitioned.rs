@@ -32,12 +32,17 @@ impl Partitioner {
         if spec.partition_by.is_empty() {
             return Ok(None);
         }
-        let index = |name: &String| spec.schema.index_of(name).map_err(|e| Error::invalid(e.to_string()));
+        let fields = spec.schema.fields();
+        let index = |name: &String| {
+            let at = fields.iter().position(|field| field.name().eq_ignore_ascii_case(name));
+            at.ok_or_else(|| Error::internal(format!("partition column {name} went missing")))
+        };
         let columns = spec.partition_by.iter().map(index).collect::<Result<Vec<_>>>()?;
-        let data = (0..spec.schema.fields().len()).filter(|at| !columns.contains(at)).collect();
-        let sort_fields = columns.iter().map(|at| SortField::new(spec.schema.field(*at).data_type().clone())).collect();
+        let names = columns.iter().map(|at| fields[*at].name().clone()).collect();
+        let data = (0..fields.len()).filter(|at| !columns.contains(at)).collect();
+        let sort_fields = columns.iter().map(|at| SortField::new(fields[*at].data_type().clone())).collect();
         let converter = RowConverter::new(sort_fields).map_err(arrow_error)?;
-        Ok(Some(Self { names: spec.partition_by.clone(), columns, data, converter, zone }))
+        Ok(Some(Self { names, columns, data, converter, zone }))
     }
 
     /// The rows of `batch` by folder (`k=1/j=a`), each without the partition columns.
