@@ -194,18 +194,26 @@ impl DataFrame {
     /// Joins on columns that both have; they are in the result once.
     ///
     /// # Errors
-    /// `Invalid` for a column that one of them lacks, or when both have the same name: [`alias`](Self::alias) one.
+    /// `Invalid` for a column that one of them lacks, or when another column has the same name in both: rename one.
     pub fn join<T: AsRef<str>>(
         &self,
         right: &Self,
         using: impl IntoIterator<Item = T>,
         join_type: JoinType,
     ) -> Result<Self> {
+        // Columns that are told apart by nothing get a side, which the result drops again.
+        let columns = self.plan.schema().columns();
+        let is_ambiguous = right.plan.schema().columns().iter().any(|column| columns.contains(column));
+        let side = |plan: &LogicalPlan, name: &str| match is_ambiguous {
+            true => LogicalPlanBuilder::from(plan.clone()).alias(name)?.build(),
+            false => Ok(plan.clone()),
+        };
+        let (left, right) = (side(&self.plan, "$left")?, side(&right.plan, "$right")?);
         let mut condition: Option<Expr> = None;
         let mut keys = Vec::new();
         for name in using {
-            let left_key = find_column(self.plan.schema(), None, name.as_ref())?;
-            let right_key = find_column(right.plan.schema(), None, name.as_ref())?;
+            let left_key = find_column(left.schema(), None, name.as_ref())?;
+            let right_key = find_column(right.schema(), None, name.as_ref())?;
             let equal = Expr::Column(left_key.clone()).eq(Expr::Column(right_key.clone()));
             condition = Some(match condition {
                 Some(condition) => condition.and(equal),
@@ -214,8 +222,7 @@ impl DataFrame {
             keys.push((left_key, right_key));
         }
         let condition = condition.ok_or_else(|| Error::invalid("a join needs at least one column to join on"))?;
-        let joined =
-            LogicalPlanBuilder::from(self.plan.clone()).join_on(right.plan.clone(), join_type, [condition])?.build()?;
+        let joined = LogicalPlanBuilder::from(left).join_on(right, join_type, [condition])?.build()?;
         let exprs = joined.schema().columns().into_iter().filter_map(|column| {
             let as_right = keys.iter().any(|(_, right_key)| *right_key == column);
             let as_left = keys.iter().find(|(left_key, _)| *left_key == column);
@@ -232,7 +239,14 @@ impl DataFrame {
                 _ => Some(Expr::Column(column)),
             }
         });
-        let exprs = resolve_all(exprs.collect::<Vec<_>>(), joined.schema())?;
+        let mut exprs = resolve_all(exprs.collect::<Vec<_>>(), joined.schema())?;
+        if is_ambiguous {
+            let bare = |expr: Expr| match expr {
+                Expr::Column(column) => Expr::Column(column.clone()).alias(column.name),
+                other => other,
+            };
+            exprs = exprs.into_iter().map(bare).collect();
+        }
         self.with_plan(LogicalPlanBuilder::from(joined).project(exprs)?)
     }
 
