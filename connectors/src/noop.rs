@@ -43,7 +43,7 @@ struct Noop(SinkSpec);
 #[async_trait]
 impl Sink for Noop {
     fn description(&self) -> String {
-        "org.apache.spark.sql.execution.datasources.noop.NoopTable$".to_string()
+        "NoopTable".to_string()
     }
 
     fn delivery(&self) -> Delivery {

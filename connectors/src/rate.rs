@@ -177,8 +177,9 @@ struct RateSource {
 impl Source for RateSource {
     fn description(&self) -> String {
         let partitions = self.rate.partitions.map_or_else(|| "default".to_string(), |n| n.to_string());
+        // Spark's own text lacks the closing bracket.
         format!(
-            "RateStreamV2[rowsPerSecond={}, rampUpTimeSeconds={}, numPartitions={partitions}]",
+            "RateStreamV2[rowsPerSecond={}, rampUpTimeSeconds={}, numPartitions={partitions}",
             self.rate.rows_per_second, self.rate.ramp_up_seconds
         )
     }

@@ -139,7 +139,7 @@ impl RateMicroBatchSource {
 impl Source for RateMicroBatchSource {
     fn description(&self) -> String {
         format!(
-            "RatePerMicroBatchStream[rowsPerBatch={}, numPartitions={}, startTimestamp={}, advanceMillisPerBatch={}]",
+            "RatePerMicroBatchStream[rowsPerBatch={}, numPartitions={}, startTimestamp={}, advanceMsPerBatch={}]",
             self.pace.rows_per_batch, self.pace.partitions, self.pace.start_ms, self.pace.advance_ms
         )
     }

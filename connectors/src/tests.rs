@@ -318,6 +318,31 @@ async fn nobody_listening_and_missing_options_are_told() -> Result<()> {
 }
 
 #[tokio::test]
+async fn progress_names_them_as_sparks_does() -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/interop/progress.jsonl");
+    let recorded = std::fs::read_to_string(path).expect("what Spark reported");
+    let registry = registry();
+    let clock = ManualClock::at_ms(0);
+    for (name, pairs) in [
+        ("rate", vec![("rowsPerSecond", "5")]),
+        ("rate-micro-batch", vec![("rowsPerBatch", "5"), ("numPartitions", "2")]),
+    ] {
+        let (_, source) =
+            open(registry.source(name)?.as_ref(), pairs.into_iter().collect(), &clock, place("names")).await?;
+        let described = format!("\"description\": \"{}\"", source.description());
+        assert!(recorded.contains(&described), "{described}");
+    }
+    let noop = registry.sink("noop")?.open(&spec("noop", OutputMode::Append, None), sink_context(false)).await?;
+    let memory =
+        registry.sink("memory")?.open(&spec("memory", OutputMode::Append, Some("t")), sink_context(false)).await?;
+    for sink in [noop, memory] {
+        let described = format!("\"description\": \"{}\"", sink.description());
+        assert!(recorded.contains(&described), "{described}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn formats_that_are_not_there_say_which_are() -> Result<()> {
     let registry = registry();
     for name in ["orc", "xml", "avro"] {
