@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::file::format::{Kind, SegmentInfo};
-use crate::file::reader::{FileInfo, OpenFile, Segment};
+use crate::file::reader::{FileInfo, OpenFile, Segment, WHOLE_FILE_BYTES};
 use crate::id::{FileName, FileRef, StoreId, VersionRef};
 use crate::image::Layer;
 use crate::place::{Entry, Place};
@@ -108,7 +108,7 @@ impl Plan {
 impl LayerPlan {
     /// Bytes of its segments.
     pub(crate) fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.segment.bytes()).sum()
+        self.parts.iter().map(|part| part.segment.bytes).sum()
     }
 
     pub(crate) fn changes(&self) -> u64 {
@@ -249,7 +249,7 @@ impl Catalog {
             return Ok(info);
         }
         let info = Arc::new(FileInfo::read(&self.place, name, size, expected).await?);
-        self.lock().infos.insert(name.to_owned(), Arc::clone(&info));
+        self.lock().infos.insert(name.to_owned(), kept(&info));
         Ok(info)
     }
 
@@ -261,7 +261,7 @@ impl Catalog {
         {
             merged.entry(lineage).or_default().push(MergedFile { name: info.name.clone(), from, store });
         }
-        known.infos.insert(info.name.clone(), info);
+        known.infos.insert(info.name.clone(), kept(&info));
     }
 
     /// Forgets files that are gone.
@@ -306,7 +306,7 @@ impl Catalog {
         for plan in plans {
             let mut layer = Vec::with_capacity(plan.parts.len());
             for part in &plan.parts {
-                let segment = &part.segment;
+                let segment = &self.whole(part).await?;
                 let columns = stored_columns.get(&segment.fingerprint).copied().ok_or_else(|| {
                     let message = format!("the schema of {} is in none of the files it builds on", segment.store);
                     Error::corrupt(self.place.url_of(&part.info.name), message)
@@ -318,6 +318,19 @@ impl Catalog {
             layers.push(layer);
         }
         Ok(layers)
+    }
+
+    /// The segment with the places of its blocks, read again if only a summary was kept.
+    async fn whole(&self, part: &Part) -> Result<Arc<SegmentInfo>> {
+        if !part.segment.is_summary() {
+            return Ok(Arc::clone(&part.segment));
+        }
+        let Part { info, segment, .. } = part;
+        let read = FileInfo::read(&self.place, &info.name, Some(info.bytes), Some(info.checksum)).await?;
+        let found = read.segments.iter().find(|other| other.store == segment.store).cloned();
+        found.ok_or_else(|| {
+            Error::corrupt(self.place.url_of(&info.name), format!("the file has lost {}", segment.store))
+        })
     }
 
     /// The file on the local disk, copied there if it is elsewhere.
@@ -366,6 +379,17 @@ impl Catalog {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is kept of a file: of a large one no filters and places of blocks, which can be a tenth of the memory that its
+/// store may take.
+fn kept(info: &Arc<FileInfo>) -> Arc<FileInfo> {
+    if info.bytes <= WHOLE_FILE_BYTES {
+        return Arc::clone(info);
+    }
+    let segments = info.segments.iter().map(|segment| Arc::new(segment.summary())).collect();
+    let (name, header) = (info.name.clone(), info.header.clone());
+    Arc::new(FileInfo { name, header, segments, checksum: info.checksum, bytes: info.bytes })
 }
 
 /// For each schema the segments were written with, how many of the wanted schema's value columns it has.

@@ -157,9 +157,14 @@ impl Stores {
         let (mut needed, mut seen) = (HashSet::new(), HashSet::new());
         // The deltas themselves are kept for each retained version: they lead from one to the one before.
         needed.extend(retained.iter().flat_map(|version| &version.files).map(|file| file.name.clone()));
-        for id in self.stores_in(&chain).await? {
-            for version in retained {
-                catalog.add_needed(version, &id, &mut seen, &mut needed).await?;
+        let stores = self.stores_in(&chain).await?;
+        for (age, version) in retained.iter().enumerate() {
+            for id in &stores {
+                match catalog.add_needed(version, id, &mut seen, &mut needed).await {
+                    // More versions are asked for than were kept so far: one that cannot be read needs no files.
+                    Err(error) if age > 0 && error.kind() == ErrorKind::Corrupt => {}
+                    result => result?,
+                }
             }
         }
         let removed = files_to_remove(&names, &needed, newest.version);

@@ -66,6 +66,8 @@ pub(crate) struct SegmentInfo {
     /// Rows put, and keys removed, in this segment.
     pub puts: u64,
     pub removes: u64,
+    /// Bytes of its blocks in the file.
+    pub bytes: u64,
     pub filter: Filter,
     pub blocks: Vec<BlockInfo>,
 }
@@ -80,9 +82,20 @@ pub(crate) struct BlockInfo {
 }
 
 impl SegmentInfo {
-    /// Bytes of the segment's blocks in the file.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.blocks.iter().map(|block| u64::from(block.bytes)).sum()
+    /// The same without filter and blocks, which can be large.
+    pub(crate) fn summary(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            schema: self.schema.clone(),
+            filter: Filter::default(),
+            blocks: Vec::new(),
+            ..*self
+        }
+    }
+
+    /// Whether it has rows, but not the places of its blocks.
+    pub(crate) fn is_summary(&self) -> bool {
+        self.blocks.is_empty() && self.puts + self.removes > 0
     }
 }
 
@@ -217,7 +230,8 @@ pub(crate) fn decode_directory(bytes: &[u8], path: &str) -> Result<Vec<SegmentIn
             let (offset, bytes, checksum) = (parser.u64()?, parser.u32()?, parser.u32()?);
             blocks.push(BlockInfo { offset, bytes, checksum, first_key: parser.bytes()?.into() });
         }
-        segments.push(SegmentInfo { store, fingerprint, schema, rows_after, puts, removes, filter, blocks });
+        let bytes = blocks.iter().map(|block: &BlockInfo| u64::from(block.bytes)).sum();
+        segments.push(SegmentInfo { store, fingerprint, schema, rows_after, puts, removes, bytes, filter, blocks });
     }
     parser.end()?;
     Ok(segments)

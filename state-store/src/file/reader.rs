@@ -20,7 +20,7 @@ use crate::place::Place;
 use crate::schema::StoreSchema;
 
 /// Files up to this size are read whole and checked over every byte when they are opened.
-const WHOLE_FILE_BYTES: u64 = 1 << 20;
+pub(crate) const WHOLE_FILE_BYTES: u64 = 1 << 20;
 
 /// Blocks that follow each other are read this many bytes at a time.
 const READ_AHEAD_BYTES: u64 = 256 << 10;

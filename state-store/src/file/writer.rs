@@ -73,6 +73,7 @@ impl FileWriter {
             rows_after: 0,
             puts: 0,
             removes: 0,
+            bytes: 0,
             filter: Filter::with_capacity(if uses_filter { start.rows_at_most } else { 0 }),
             blocks: Vec::new(),
         };
@@ -145,6 +146,7 @@ impl FileWriter {
         open.block.finish(&mut self.pending);
         let block = &self.pending[start..];
         self.checksum.update(block);
+        open.info.bytes += block.len() as u64;
         open.info.blocks.push(BlockInfo {
             offset: self.written_bytes,
             bytes: block.len() as u32,

@@ -105,3 +105,56 @@ fn rows_of_any_length_on_a_disk() -> Result<()> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     check(&Place::open(&folder.path().display().to_string(), &[])?, Shape::Varying, 400 << 10)
 }
+
+/// Files above a MiB are read in parts: all of it is right, and a flipped bit anywhere is noticed.
+#[test]
+fn files_of_several_mib() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = Place::open(&folder.path().display().to_string(), &[])?;
+    let options = StoreOptions { min_deltas_for_snapshot: 2, ..StoreOptions::default() };
+    let stores = Stores::open(place.clone(), options);
+    let (shape, mut version, mut model) = (Shape::Varying, VersionRef::empty(), Model::new());
+    for number in 0..3 {
+        let batch = stores.begin(&version, number + 1, "a")?;
+        let mut draft = block_on(batch.draft(&store(0, 1)?, &shape.schema()))?;
+        let row = |index: u64| -> (Key, Value) {
+            let text: String = (0..6).map(|part| format!("{:x}", scramble(index * 8 + part))).collect();
+            ((Some(scramble(index) as i64), None), (Some(index as i64), Some(text), true))
+        };
+        let (keys, values): (Vec<Key>, Vec<Value>) = (number * 15_000..(number + 1) * 15_000 + 500).map(row).unzip();
+        draft.put(&shape.keys(&keys)?, &shape.values(&values))?;
+        model.extend(keys.into_iter().zip(values));
+        draft.finish()?;
+        version = block_on(batch.commit())?.reference;
+        if number == 1 {
+            assert_eq!(block_on(stores.maintain(&version))?.merged_files, 1);
+        }
+    }
+    assert!(block_on(place.list())?.iter().all(|entry| entry.size_bytes > 1 << 20));
+    for budget_bytes in [usize::MAX / 2, 0] {
+        check_version(&place, shape, &version, &model, 1, budget_bytes)?;
+        check_version(&place, shape, &version, &model, 3, budget_bytes)?;
+    }
+    let newest = folder.path().join(&version.files[0].name);
+    let bytes = std::fs::read(&newest).expect("a file");
+    for sample in 0..60 {
+        // Some at the very end, where the directory is, some anywhere.
+        let bit = if sample < 20 {
+            bytes.len() * 8 - 1 - sample
+        } else {
+            scramble(sample as u64) as usize % (bytes.len() * 8)
+        };
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&newest, damaged).expect("a file");
+        for budget_bytes in [usize::MAX / 2, 0] {
+            let stores = crate::harness::stores(&place, budget_bytes, 100);
+            let batch = stores.begin(&version, version.version + 1, "read")?;
+            let read = block_on(batch.draft(&store(0, 1)?, &shape.schema()))
+                .and_then(|mut draft| shape.scan(&mut draft, &KeyRange::all()).map(|rows| rows.len()));
+            let error = read.expect_err(&format!("bit {bit} was accepted"));
+            assert_eq!(error.kind(), millstream_state::ErrorKind::Corrupt, "bit {bit}: {error}");
+        }
+    }
+    Ok(())
+}

@@ -156,6 +156,8 @@ fn check(place: &Place, shape: Shape, budget_bytes: usize, steps: Vec<Step>) -> 
     let mut versions: Vec<(VersionRef, Model)> = vec![(VersionRef::empty(), Model::new())];
     let mut running = stores(place, budget_bytes, RETAIN);
     let mut partitions = 2;
+    // The oldest version that maintenance had to keep.
+    let mut oldest_kept = 0;
     for (attempt, step) in steps.into_iter().enumerate() {
         let (base, content) = versions.last().cloned().expect("there is always version 0");
         match step {
@@ -183,16 +185,20 @@ fn check(place: &Place, shape: Shape, budget_bytes: usize, steps: Vec<Step>) -> 
             Step::Restart => running = stores(place, budget_bytes, RETAIN),
             Step::Rewind(back) => {
                 // Not further than versions are retained.
-                let kept = versions.len() - back.min(RETAIN as usize).min(versions.len() - 1);
-                versions.truncate(kept);
+                let is_there = |(version, _): &&(VersionRef, Model)| version.version >= oldest_kept;
+                let kept = versions.iter().filter(is_there).count().max(1);
+                versions.truncate(versions.len() - back.min(kept - 1));
             }
-            Step::Maintain => drop(block_on(running.maintain(&base))?),
+            Step::Maintain => {
+                block_on(running.maintain(&base))?;
+                oldest_kept = oldest_kept.max(base.version.saturating_sub(RETAIN));
+            }
             Step::Partitions(count) => partitions = count,
         }
         let stats = running.stats();
         assert!(stats.iter().all(|stats| stats.is_resident || budget_bytes < 1 << 20));
     }
-    for (version, model) in versions.iter().rev().take(RETAIN as usize) {
+    for (version, model) in versions.iter().rev().take_while(|(version, _)| version.version >= oldest_kept) {
         check_version(place, shape, version, model, 1, budget_bytes)?;
         check_version(place, shape, version, model, partitions, usize::MAX / 2)?;
         check_version(place, shape, version, model, 5, 0)?;
