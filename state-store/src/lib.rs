@@ -89,7 +89,7 @@ pub use key::{KEY_ENCODING_VERSION, KeyEncoder, Keys};
 pub use key_group::{KEY_GROUPS, key_group, key_groups_of, partition_of};
 pub use key_hash::hash_key;
 pub use key_range::KeyRange;
-pub use local_storage::{Disk, LocalStorage, OsDisk};
+pub use local_storage::{Disk, LocalStorage, OsDisk, OtherDisk};
 pub use maintenance::{Maintenance, MaintenanceReport, files_to_remove, layers_to_merge};
 pub use numbered_log::NumberedLog;
 pub use object_storage::ObjectStorage;

@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Instant, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -82,6 +82,33 @@ impl Disk for OsDisk {
     }
 }
 
+/// While it lives, every [`LocalStorage::new`] in or below one folder writes through another disk: for tests of whole
+/// queries, which name their folders and are not handed a storage.
+#[derive(Debug)]
+pub struct OtherDisk(PathBuf);
+
+static OTHER_DISKS: RwLock<Vec<(PathBuf, Arc<dyn Disk>)>> = RwLock::new(Vec::new());
+
+impl OtherDisk {
+    /// Puts `disk` under `folder`, which is an absolute path.
+    pub fn mount(folder: impl Into<PathBuf>, disk: Arc<dyn Disk>) -> Self {
+        let folder = folder.into();
+        OTHER_DISKS.write().unwrap_or_else(PoisonError::into_inner).push((folder.clone(), disk));
+        Self(folder)
+    }
+
+    fn below(path: &Path) -> Option<Arc<dyn Disk>> {
+        let disks = OTHER_DISKS.read().unwrap_or_else(PoisonError::into_inner);
+        disks.iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, disk)| Arc::clone(disk))
+    }
+}
+
+impl Drop for OtherDisk {
+    fn drop(&mut self) {
+        OTHER_DISKS.write().unwrap_or_else(PoisonError::into_inner).retain(|(folder, _)| *folder != self.0);
+    }
+}
+
 /// A folder on a local disk as [`Storage`].
 #[derive(Clone, Debug)]
 pub struct LocalStorage {
@@ -100,7 +127,8 @@ struct Shared {
 impl LocalStorage {
     /// The folder `root`, which is made absolute, and created when the first file is.
     pub fn new(root: impl AsRef<Path>) -> Result<Self> {
-        Self::with_disk(root, Arc::new(OsDisk))
+        let disk = OtherDisk::below(root.as_ref()).unwrap_or_else(|| Arc::new(OsDisk));
+        Self::with_disk(root, disk)
     }
 
     /// The same on another disk, for tests.
