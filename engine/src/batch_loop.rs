@@ -432,7 +432,8 @@ impl BatchLoop {
     ) {
         let since_last_ms = self.last_trigger_ms.map(|last| (trigger_ms - last) as f64);
         let batch_ms = (watch.elapsed().as_micros() as f64 / 1000.0).max(1.0);
-        let input_rate = |rows| since_last_ms.and_then(|since| rows_per_second(rows, since));
+        // Spark's rate of the first batch is over an endless time.
+        let input_rate = |rows| since_last_ms.map_or(Some(0.0), |since| rows_per_second(rows, since));
         let newest = join_all(self.sources.iter().map(|source| source.newest())).await;
         let json = |offset: Option<&Offset>| offset.map_or(Value::Null, |offset| offset.json().clone());
         let sources = self.sources.iter().enumerate().map(|(i, source)| SourceProgress {
