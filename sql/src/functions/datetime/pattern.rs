@@ -253,8 +253,6 @@ pub(in crate::functions) fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> 
     let is_ntz = *source.data_type() == types::timestamp_ntz();
     let instants = if is_ntz { source.clone() } else { cast::to(&source, &types::timestamp(), &zone)? };
     let column = Column::new(instants.as_primitive::<TimestampMicrosecondType>(), false);
-    // Spark cuts towards zero here, except for unix_timestamp of a TIMESTAMP, where it goes down.
-    let is_down = call.name == "unix_timestamp" && *source.data_type() == types::timestamp();
-    let seconds = |t: i64| if is_down { t.div_euclid(MICROS_PER_SECOND) } else { t / MICROS_PER_SECOND };
-    numbers::<Int64Type>(call.rows, |row| Ok(column.get(row).map(seconds)))
+    // Spark cuts towards zero here.
+    numbers::<Int64Type>(call.rows, |row| Ok(column.get(row).map(|t| t / MICROS_PER_SECOND)))
 }
