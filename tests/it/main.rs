@@ -1,1 +1,12 @@
 //! Whole queries.
+
+mod bad_input;
+mod command;
+mod conformance;
+mod crash_points;
+mod killed;
+mod object_store;
+mod other_process;
+mod progress;
+mod spark_checkpoints;
+mod tidy;

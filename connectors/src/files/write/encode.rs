@@ -144,9 +144,7 @@ impl Encoder {
             FormatOptions::Csv(csv) => {
                 let encoder = CsvEncoder::new(schema, csv).map_err(format_error)?;
                 let mut header = Vec::new();
-                if csv.header {
-                    encoder.encode_header(schema, &mut header);
-                }
+                encoder.encode_header(schema, &mut header);
                 let mut stream = compression.of_text()?;
                 stream.write(&header)?;
                 Self::Csv(Box::new(encoder), stream)
