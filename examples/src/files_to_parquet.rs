@@ -7,7 +7,8 @@ const SCHEMA: &str = "user_id STRING, page STRING, at TIMESTAMP, ms BIGINT";
 
 pub(crate) async fn run() -> Result<()> {
     let session = StreamSession::builder().app_name("files_to_parquet").build().await?;
-    let clicks = session.read_stream().schema(SCHEMA).option("maxFilesPerTrigger", 2).json("examples/data/clicks").await?;
+    let clicks =
+        session.read_stream().schema(SCHEMA).option("maxFilesPerTrigger", 2).json("examples/data/clicks").await?;
     let query = clicks
         .with_column("seconds", col("ms") / lit(1000))?
         .write_stream()

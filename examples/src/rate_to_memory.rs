@@ -17,6 +17,10 @@ pub(crate) async fn run() -> Result<()> {
     while query.last_progress().is_none_or(|progress| progress.batch_id < 3) {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    session.sql("SELECT divisible, count(*) AS n, max(value) AS largest FROM numbers GROUP BY divisible").await?.show().await?;
+    session
+        .sql("SELECT divisible, count(*) AS n, max(value) AS largest FROM numbers GROUP BY divisible")
+        .await?
+        .show()
+        .await?;
     query.stop().await
 }

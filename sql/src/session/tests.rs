@@ -63,7 +63,10 @@ fn input(folder: &Path) -> String {
 }
 
 fn ev(folder: &Path) -> String {
-    format!("CREATE TABLE ev (k STRING, v BIGINT) USING json OPTIONS (path '{}', maxFilesPerTrigger '1');", input(folder))
+    format!(
+        "CREATE TABLE ev (k STRING, v BIGINT) USING json OPTIONS (path '{}', maxFilesPerTrigger '1');",
+        input(folder)
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,21 +78,43 @@ async fn statements_and_what_they_answer() -> Result<()> {
         ("CREATE VIEW big AS SELECT v AS V FROM ev WHERE v > 1; SELECT sum(v) AS s FROM BIG", "{\"s\":5}\n"),
         ("CREATE VIEW named (a, b) AS SELECT * FROM ev; SELECT max(b) AS m FROM named", "{\"m\":3}\n"),
         ("CREATE VIEW x AS SELECT 1 AS a; CREATE OR REPLACE VIEW x AS SELECT 2 AS a; SELECT * FROM x", "{\"a\":2}\n"),
-        ("SET spark.sql.session.timeZone = 'Asia/Tokyo'; SET spark.sql.session.timezone", "{\"key\":\"spark.sql.session.timezone\",\"value\":\"Asia/Tokyo\"}\n"),
-        ("SET spark.sql.shuffle.partitions = 3; RESET spark.sql.shuffle.partitions; SET spark.sql.shuffle.partitions", "{\"key\":\"spark.sql.shuffle.partitions\",\"value\":\"<undefined>\"}\n"),
-        ("DESCRIBE ev", "{\"col_name\":\"k\",\"data_type\":\"string\"}\n{\"col_name\":\"v\",\"data_type\":\"bigint\"}\n"),
+        (
+            "SET spark.sql.session.timeZone = 'Asia/Tokyo'; SET spark.sql.session.timezone",
+            "{\"key\":\"spark.sql.session.timezone\",\"value\":\"Asia/Tokyo\"}\n",
+        ),
+        (
+            "SET spark.sql.shuffle.partitions = 3; RESET spark.sql.shuffle.partitions; SET spark.sql.shuffle.partitions",
+            "{\"key\":\"spark.sql.shuffle.partitions\",\"value\":\"<undefined>\"}\n",
+        ),
+        (
+            "DESCRIBE ev",
+            "{\"col_name\":\"k\",\"data_type\":\"string\"}\n{\"col_name\":\"v\",\"data_type\":\"bigint\"}\n",
+        ),
         ("SHOW TABLES", "{\"tableName\":\"ev\",\"kind\":\"json\"}\n"),
         ("SHOW STREAMS", ""),
-        ("CREATE TABLE m (k STRING, v BIGINT) USING memory; INSERT INTO m VALUES ('x', 1), ('y', 2); INSERT INTO m (v) SELECT 3; SELECT * FROM m ORDER BY v",
-         "{\"k\":\"x\",\"v\":1}\n{\"k\":\"y\",\"v\":2}\n{\"k\":null,\"v\":3}\n"),
+        (
+            "CREATE TABLE m (k STRING, v BIGINT) USING memory; INSERT INTO m VALUES ('x', 1), ('y', 2); INSERT INTO m (v) SELECT 3; SELECT * FROM m ORDER BY v",
+            "{\"k\":\"x\",\"v\":1}\n{\"k\":\"y\",\"v\":2}\n{\"k\":null,\"v\":3}\n",
+        ),
         ("DROP TABLE ev; SHOW TABLES", ""),
         ("DROP TABLE IF EXISTS nothing; DROP VIEW IF EXISTS nothing; DROP STREAM IF EXISTS nothing", ""),
         ("CREATE TABLE IF NOT EXISTS ev (x INT) USING rate; SELECT count(*) AS n FROM ev", "{\"n\":3}\n"),
-        ("CREATE STREAMING TABLE q USING memory OPTIONS (trigger 'availableNow') AS SELECT v * 2 AS w FROM STREAM ev; SELECT sum(w) AS s FROM q", "{\"s\":12}\n"),
-        ("CREATE VIEW s AS SELECT * FROM STREAM ev; CREATE STREAMING TABLE q USING memory OPTIONS (trigger 'once') AS SELECT k FROM s WHERE v = 2; SELECT * FROM q", "{\"k\":\"b\"}\n"),
-        ("CREATE TABLE m (k STRING, v BIGINT) USING memory OPTIONS (trigger 'availableNow'); INSERT INTO m VALUES ('z', 0); INSERT INTO m SELECT * FROM STREAM ev; SELECT count(*) AS n, sum(v) AS s FROM m",
-         "{\"n\":4,\"s\":6}\n"),
-        ("CREATE STREAMING TABLE q USING noop OPTIONS (trigger 'availableNow') AS SELECT * FROM STREAM ev; AWAIT STREAM q; AWAIT STREAM q '1 second'", ""),
+        (
+            "CREATE STREAMING TABLE q USING memory OPTIONS (trigger 'availableNow') AS SELECT v * 2 AS w FROM STREAM ev; SELECT sum(w) AS s FROM q",
+            "{\"s\":12}\n",
+        ),
+        (
+            "CREATE VIEW s AS SELECT * FROM STREAM ev; CREATE STREAMING TABLE q USING memory OPTIONS (trigger 'once') AS SELECT k FROM s WHERE v = 2; SELECT * FROM q",
+            "{\"k\":\"b\"}\n",
+        ),
+        (
+            "CREATE TABLE m (k STRING, v BIGINT) USING memory OPTIONS (trigger 'availableNow'); INSERT INTO m VALUES ('z', 0); INSERT INTO m SELECT * FROM STREAM ev; SELECT count(*) AS n, sum(v) AS s FROM m",
+            "{\"n\":4,\"s\":6}\n",
+        ),
+        (
+            "CREATE STREAMING TABLE q USING noop OPTIONS (trigger 'availableNow') AS SELECT * FROM STREAM ev; AWAIT STREAM q; AWAIT STREAM q '1 second'",
+            "",
+        ),
     ] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let session = session().await?;
@@ -109,19 +134,51 @@ async fn mistakes_are_refused_with_what_would_do() -> Result<()> {
         ("SELECT * FROM STREAM evv", ErrorKind::Invalid, "did you mean ev?"),
         ("CREATE TABLE ev (x INT) USING rate", ErrorKind::Invalid, "exists already"),
         ("CREATE TABLE t (k STRING) USING jsn", ErrorKind::Invalid, "did you mean 'json'"),
-        ("CREATE TABLE t (k STRING) USING json OPTIONS (path '/tmp', maxFilePerTrigger '1')", ErrorKind::Invalid, "did you mean 'maxFilesPerTrigger'"),
-        ("CREATE TABLE t (k STRING) USING json PARTITIONED BY (j) OPTIONS (path '/tmp')", ErrorKind::Invalid, "no such column; there are k"),
+        (
+            "CREATE TABLE t (k STRING) USING json OPTIONS (path '/tmp', maxFilePerTrigger '1')",
+            ErrorKind::Invalid,
+            "did you mean 'maxFilesPerTrigger'",
+        ),
+        (
+            "CREATE TABLE t (k STRING) USING json PARTITIONED BY (j) OPTIONS (path '/tmp')",
+            ErrorKind::Invalid,
+            "no such column; there are k",
+        ),
         ("CREATE TABLE t USING json OPTIONS (path '/no/such/folder')", ErrorKind::Invalid, "/no/such/folder"),
         ("CREATE TABLE t (k STRING) USING memory OPTIONS (pth 'x')", ErrorKind::Invalid, "unknown option 'pth'"),
-        ("CREATE TABLE t (k STRING) USING console OPTIONS (outputMode 'apend')", ErrorKind::Invalid, "expected append, update or complete"),
-        ("CREATE STREAMING TABLE q USING console OPTIONS (trigger 'daily') AS SELECT * FROM STREAM ev", ErrorKind::Invalid, "trigger is 'daily'"),
+        (
+            "CREATE TABLE t (k STRING) USING console OPTIONS (outputMode 'apend')",
+            ErrorKind::Invalid,
+            "expected append, update or complete",
+        ),
+        (
+            "CREATE STREAMING TABLE q USING console OPTIONS (trigger 'daily') AS SELECT * FROM STREAM ev",
+            ErrorKind::Invalid,
+            "trigger is 'daily'",
+        ),
         ("CREATE STREAMING TABLE q USING console AS SELECT * FROM ev", ErrorKind::Invalid, "reads no stream"),
-        ("CREATE STREAMING TABLE q USING parquet OPTIONS (path '/tmp/out') AS SELECT * FROM STREAM ev", ErrorKind::Invalid, "checkpointLocation must be specified"),
+        (
+            "CREATE STREAMING TABLE q USING parquet OPTIONS (path '/tmp/out') AS SELECT * FROM STREAM ev",
+            ErrorKind::Invalid,
+            "checkpointLocation must be specified",
+        ),
         ("CREATE STREAMING TABLE ev USING console AS SELECT * FROM STREAM ev", ErrorKind::Invalid, "INSERT INTO ev"),
         ("INSERT INTO nothing SELECT * FROM STREAM ev", ErrorKind::Invalid, "TABLE_OR_VIEW_NOT_FOUND"),
-        ("CREATE TABLE m (k STRING) USING memory; INSERT INTO m SELECT k, v FROM ev", ErrorKind::Invalid, "has 2 columns, the table takes 1"),
-        ("CREATE TABLE m (k BIGINT) USING memory; INSERT INTO m SELECT k FROM ev", ErrorKind::Invalid, "CANNOT_SAFELY_CAST"),
-        ("CREATE TABLE m (k STRING) USING memory; INSERT INTO m (j) SELECT k FROM ev", ErrorKind::Invalid, "there is no column j; there are k"),
+        (
+            "CREATE TABLE m (k STRING) USING memory; INSERT INTO m SELECT k, v FROM ev",
+            ErrorKind::Invalid,
+            "has 2 columns, the table takes 1",
+        ),
+        (
+            "CREATE TABLE m (k BIGINT) USING memory; INSERT INTO m SELECT k FROM ev",
+            ErrorKind::Invalid,
+            "CANNOT_SAFELY_CAST",
+        ),
+        (
+            "CREATE TABLE m (k STRING) USING memory; INSERT INTO m (j) SELECT k FROM ev",
+            ErrorKind::Invalid,
+            "there is no column j; there are k",
+        ),
         ("CREATE VIEW w AS SELECT 1 AS a; SELECT * FROM STREAM w", ErrorKind::Invalid, "reads no stream"),
         ("EXPLAIN STREAM SELECT * FROM ev", ErrorKind::Invalid, "reads no stream"),
         ("SET spark.sql.shufle.partitions = 2", ErrorKind::Invalid, "did you mean 'spark.sql.shuffle.partitions'?"),
@@ -169,7 +226,13 @@ async fn rows_that_are_no_stream_are_added_to_files() -> Result<()> {
     run(&session, &ev(folder.path())).await?;
     let at = folder.path().display();
     let create = format!("CREATE TABLE dim (k STRING, name STRING) USING parquet OPTIONS (path '{at}/dim');");
-    run(&session, &format!("{create} INSERT INTO dim VALUES ('a', 'ada'); INSERT INTO dim SELECT k, upper(k) FROM ev WHERE v = 2;")).await?;
+    run(
+        &session,
+        &format!(
+            "{create} INSERT INTO dim VALUES ('a', 'ada'); INSERT INTO dim SELECT k, upper(k) FROM ev WHERE v = 2;"
+        ),
+    )
+    .await?;
     let joined = "SELECT ev.v, name FROM ev JOIN dim USING (k) ORDER BY v";
     assert_eq!(
         run(&session, joined).await?,
@@ -311,7 +374,8 @@ async fn foreach_opens_processes_and_closes_as_in_spark() -> Result<()> {
         let done = query.process_all_available().await;
         assert_eq!(done.is_ok(), v != 9);
     }
-    let expected = ["open 0 0", "row 1", "close well", "open 0 1", "close well", "open 0 2", "row 9", "close nine is too many"];
+    let expected =
+        ["open 0 0", "row 1", "close well", "open 0 1", "close well", "open 0 2", "row 9", "close nine is too many"];
     assert_eq!(*calls.0.lock().expect("no thread panics"), expected);
     Ok(())
 }
@@ -322,11 +386,20 @@ async fn frames_from_frames() -> Result<()> {
     let table = session.sql("SELECT * FROM VALUES ('a', 1), ('b', 2), ('a', 3) AS t(k, v)").await?;
     let names = session.sql("SELECT * FROM VALUES ('a', 'ada') AS n(k, name)").await?;
     for (frame, expected) in [
-        (table.select([col("K"), (col("v") / lit(2)).alias("half")])?.filter("half > 0.5")?, "[{\"k\":\"b\",\"half\":1.0},{\"k\":\"a\",\"half\":1.5}]"),
+        (
+            table.select([col("K"), (col("v") / lit(2)).alias("half")])?.filter("half > 0.5")?,
+            "[{\"k\":\"b\",\"half\":1.0},{\"k\":\"a\",\"half\":1.5}]",
+        ),
         (table.select_expr(["v AS w"])?.limit(1)?, "[{\"w\":1}]"),
-        (table.with_column("V", col("v") * lit(2))?.with_column("s", lit("x"))?.limit(1)?, "[{\"k\":\"a\",\"V\":2,\"s\":\"x\"}]"),
+        (
+            table.with_column("V", col("v") * lit(2))?.with_column("s", lit("x"))?.limit(1)?,
+            "[{\"k\":\"a\",\"V\":2,\"s\":\"x\"}]",
+        ),
         (table.with_column_renamed("V", "w")?.drop(["K", "none"])?.limit(1)?, "[{\"w\":1}]"),
-        (table.union(&table)?.distinct()?.select([col("v")])?.order_by([col("v").sort(false, false)])?.limit(1)?, "[{\"v\":3}]"),
+        (
+            table.union(&table)?.distinct()?.select([col("v")])?.order_by([col("v").sort(false, false)])?.limit(1)?,
+            "[{\"v\":3}]",
+        ),
         (table.union_by_name(&names.select_expr(["7 AS v", "k"])?)?.filter("v = 7")?, "[{\"k\":\"a\",\"v\":7}]"),
         (table.join(&names, ["K"], JoinType::Inner)?.filter("v = 3")?, "[{\"k\":\"a\",\"v\":3,\"name\":\"ada\"}]"),
         (table.join(&names, ["k"], JoinType::LeftAnti)?, "[{\"k\":\"b\",\"v\":2}]"),
@@ -338,7 +411,8 @@ async fn frames_from_frames() -> Result<()> {
     assert_eq!(table.count().await?, 3);
     let error = table.select([col("w")]).expect_err("there is no w");
     assert!(error.message().contains("A column with name `w` cannot be resolved"), "{error}");
-    let error = session.read_stream().format("rate").load_options().await?.collect().await.expect_err("a stream never ends");
+    let error =
+        session.read_stream().format("rate").load_options().await?.collect().await.expect_err("a stream never ends");
     assert!(error.message().contains("write_stream().start()"), "{error}");
     Ok(())
 }
