@@ -187,7 +187,7 @@ fn scaled(value: &str, factor: i64, has_fraction: bool) -> Option<i64> {
 /// The text of `INTERVAL '1 day 2 hours'`.
 ///
 /// # Errors
-/// As [`from_units`], or when the text is not pairs of a number and a unit.
+/// As `from_units`, or when the text is not pairs of a number and a unit.
 pub fn parse_interval(text: &str) -> Result<Interval, String> {
     let text = text.trim();
     let text = text.strip_prefix(['i', 'I']).map_or(text, |_| strip_keyword(text));

@@ -1,6 +1,6 @@
 //! Spark's scalar functions and generators, with Spark's types, names, answers and errors.
 //!
-//! [`FUNCTIONS`] is the catalogue: name, parameters, result, kernel. Every name is a function of its own, so that a column
+//! `FUNCTIONS` is the catalogue: name, parameters, result, kernel. Every name is a function of its own, so that a column
 //! that was made by `ucase(s)` is called so. What is not in the catalogue is unknown, DataFusion's own functions included:
 //! several of them have Spark's names and other answers.
 //!

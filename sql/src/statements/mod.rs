@@ -27,7 +27,7 @@ use crate::dataframe::DataFrame;
 use crate::dialect::{Name, Statement};
 use crate::session::StreamSession;
 
-/// Every statement: how it is written, and what it is for. What executes it is found in [`execute`].
+/// Every statement: how it is written, and what it is for. What executes it is found in `execute`.
 pub const STATEMENTS: &[(&str, &str)] = &[
     (
         "CREATE TABLE t (k STRING, …) USING connector [PARTITIONED BY (k)] OPTIONS (path '…', …)",

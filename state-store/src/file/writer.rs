@@ -7,8 +7,8 @@ use super::format::{BlockInfo, Header, SegmentInfo, Trailer, encode_directory};
 use crate::filter::Filter;
 use crate::id::StoreId;
 
-/// Bytes of rows in a block, before compression. Chosen by measurement: half of it makes look-ups in files a little
-/// faster and the directory twice as large, twice of it makes them a third slower.
+/// Bytes of rows in a block, before compression. A look-up of one key reads a block, and the directory has an entry for
+/// each: smaller ones make look-ups in files cheaper and the directory larger.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
 /// A segment with at most this many rows has no filter: reading its one block answers as well.

@@ -144,7 +144,9 @@ impl Encoder {
             FormatOptions::Csv(csv) => {
                 let encoder = CsvEncoder::new(schema, csv).map_err(format_error)?;
                 let mut header = Vec::new();
-                encoder.encode_header(schema, &mut header);
+                if csv.header {
+                    encoder.encode_header(schema, &mut header);
+                }
                 let mut stream = compression.of_text()?;
                 stream.write(&header)?;
                 Self::Csv(Box::new(encoder), stream)
