@@ -1,5 +1,7 @@
 //! Streams of record batches from plain iterators, for sources whose rows are already here.
 
+use std::sync::LazyLock;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::project_schema;
@@ -29,5 +31,7 @@ pub(crate) fn arrow_error(error: arrow::error::ArrowError) -> Error {
 
 /// The cores this process may use: into so many pieces a source cuts a batch by default.
 pub(crate) fn default_parallelism() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    // Asked once: the answer is read from several files of the control group.
+    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    *CORES
 }

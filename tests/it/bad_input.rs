@@ -198,7 +198,7 @@ const CASES: &[Case] = &[
         name: "malformed rows under FAILFAST",
         prepare: |work| fs::write(work.join("input/9.json"), "{\"id\": 1}\nnot json\n"),
         sql: "CREATE TABLE t (id BIGINT) USING json OPTIONS (path '@/input', mode 'FAILFAST'); START t",
-        kind: Corrupt,
+        kind: Invalid,
         says: &["9.json", "malformed record", "PERMISSIVE", "line 2"],
     },
     Case {

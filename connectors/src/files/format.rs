@@ -157,7 +157,8 @@ pub(crate) fn format_error(error: millstream_formats::Error) -> Error {
     let ours = match error.kind() {
         ErrorKind::Invalid => Error::invalid(message),
         ErrorKind::Unsupported => Error::unsupported(message),
-        ErrorKind::Corrupt => Error::corrupt(message),
+        // Rows that do not fit are the user's to mend: of the checkpoint nothing is damaged.
+        ErrorKind::Corrupt => Error::invalid(message),
     };
     ours.with_source(error)
 }

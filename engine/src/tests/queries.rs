@@ -102,7 +102,7 @@ async fn available_now_runs_batches_under_the_limit_and_ends() {
     assert_eq!(progress.sources[0].start_offset, 20);
     assert_eq!(progress.sources[0].end_offset, 25);
     assert_eq!(progress.sink.num_output_rows, 5);
-    assert!(query.recent_progress()[0].input_rows_per_second.is_none(), "there was no trigger before the first");
+    assert_eq!(query.recent_progress()[0].input_rows_per_second, Some(0.0), "there was no trigger before the first");
     // Again, with nothing new and with something new.
     setup.run().await.expect("a run");
     assert_eq!(setup.files("offsets").await, [0, 1, 2]);
@@ -182,7 +182,7 @@ async fn a_processing_time_trigger_fires_at_multiples_of_its_interval() {
         ]
     );
     let rates: Vec<_> = seen.progress.lock().expect("a lock").iter().map(|p| p.input_rows_per_second).collect();
-    assert_eq!(rates, [None, Some(1428.6), Some(1000.0), Some(500.0)]);
+    assert_eq!(rates, [Some(0.0), Some(1428.6), Some(1000.0), Some(500.0)]);
 }
 
 #[tokio::test]

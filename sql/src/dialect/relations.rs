@@ -345,6 +345,11 @@ impl StreamRelation {
         else {
             return Ok(Self::default());
         };
+        // sqlparser takes an OFFSET right behind a sample for the sample's own.
+        if sample.offset.is_some() {
+            let message = "OFFSET is not supported over a stream: leave it out".to_string();
+            return Err(SyntaxError { line: 0, column: 0, message });
+        }
         let arguments = match sample.quantity.as_ref().map(|quantity| &quantity.value) {
             Some(expr) => marker_arguments(expr, RELATION),
             None => None,
