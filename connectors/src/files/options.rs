@@ -1,4 +1,4 @@
-//! The options of the file source (reference section 1.1), checked.
+//! The options of the file source, which are Spark's, checked.
 
 use globset::GlobMatcher;
 use millstream_engine::options::{OptionReader, Options};
