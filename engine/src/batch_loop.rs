@@ -373,9 +373,9 @@ impl BatchLoop {
         ))
     }
 
-    /// Makes the batch visible in the sink; rows written.
+    /// Makes the batch visible in the sink; rows written. A sink with writers asks the fence itself, right before its rows
+    /// are seen.
     async fn commit_sink(&self, batch_id: u64, plan: &Arc<dyn ExecutionPlan>, rows: Vec<RecordBatch>) -> Result<u64> {
-        self.checkpoint.fence.check().await?;
         match self.sink.delivery() {
             Delivery::Writers(_) => {
                 let messages = SinkExec::messages(&rows)?;
@@ -384,6 +384,7 @@ impl BatchLoop {
                 Ok(written)
             }
             Delivery::Rows => {
+                self.checkpoint.fence.check().await?;
                 let written = rows.iter().map(|batch| batch.num_rows() as u64).sum();
                 self.sink.accept(BatchRows { batch_id, schema: plan.schema(), rows }).await?;
                 Ok(written)

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::batch_loop::{BatchLoop, Planned};
 use crate::checkpoint::{Checkpoint, QueryMetadata};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::listener::{QueryStarted, QueryTerminated};
 use crate::manager::StreamingQueryManager;
 use crate::options::Options;
@@ -472,9 +472,4 @@ mod tempdir {
             }
         }
     }
-}
-
-/// A fenced run has been replaced, which is no failure of the query: its error says so.
-pub fn was_replaced(error: &Error) -> bool {
-    error.kind() == ErrorKind::Fenced
 }
