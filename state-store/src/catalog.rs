@@ -153,8 +153,9 @@ impl Catalog {
             }
         }
         if is_split {
-            // Key groups that go different ways come one after the other; what is newer still has to come first.
-            layers.sort_by_key(|layer| std::cmp::Reverse(layer.parts.first().map(|part| part.info.header.version)));
+            // Key groups that go different ways come one after the other; what is newer still has to come first. What a
+            // file's own header says does not decide: batches without changes raise the number, not the files.
+            layers.sort_by_key(|layer| std::cmp::Reverse(layer.to.version));
         }
         Ok(Plan { layers, is_split })
     }
