@@ -5,6 +5,12 @@ use std::ops::Range;
 /// Key groups there are. Fixed for ever: state files are addressed by them.
 pub const KEY_GROUPS: u16 = 4096;
 
+/// The name of a last key column, of type UInt16, that says the key group of its row.
+///
+/// Where several keys of a store must lie in one state partition (all sessions of a user, say), the key group cannot come
+/// from the hash of the whole key: such a store's key ends with this column, and its values are what counts.
+pub const KEY_GROUP_COLUMN: &str = "__key_group";
+
 /// The key group of a key with this [stable hash](crate::hash_key): its low 12 bits.
 pub fn key_group(hash: u64) -> u16 {
     (hash % u64::from(KEY_GROUPS)) as u16
@@ -23,6 +29,11 @@ pub fn key_groups_of(partition: usize, partitions: usize) -> Range<u16> {
         u16::try_from(start).unwrap_or(KEY_GROUPS).min(KEY_GROUPS)
     };
     start(partition)..start(partition + 1)
+}
+
+/// The key group that a key ends with: the last column's value, big-endian, as Arrow's row format has it.
+pub(crate) fn named_key_group(key: &[u8]) -> u16 {
+    key.last_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes))
 }
 
 #[cfg(test)]

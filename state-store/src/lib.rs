@@ -86,7 +86,7 @@ pub use draft::{Draft, FoundRows, Scan, StateRows};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{FileRef, StoreId, VersionRef};
 pub use key::{KEY_ENCODING_VERSION, KeyEncoder, Keys};
-pub use key_group::{KEY_GROUPS, key_group, key_groups_of, partition_of};
+pub use key_group::{KEY_GROUP_COLUMN, KEY_GROUPS, key_group, key_groups_of, partition_of};
 pub use key_hash::hash_key;
 pub use key_range::KeyRange;
 pub use local_storage::{Disk, LocalStorage, OsDisk, OtherDisk};

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use arrow_schema::{DataType, Field, Fields};
 
 use crate::error::{Error, Result};
+use crate::key_group::KEY_GROUP_COLUMN;
 use crate::key_hash::hash_key;
 
 /// The columns of a store.
@@ -30,6 +31,11 @@ impl StoreSchema {
     /// The value columns.
     pub fn value(&self) -> &Fields {
         &self.value
+    }
+
+    /// Whether keys end with a [key group of their own](crate::KEY_GROUP_COLUMN).
+    pub fn names_key_groups(&self) -> bool {
+        self.key.last().is_some_and(|last| last.name() == KEY_GROUP_COLUMN && *last.data_type() == DataType::UInt16)
     }
 
     /// A number that two schemas share only if they are the same.

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Filter;
 use crate::id::{FileRef, StoreId};
 use crate::key::key_prefix;
-use crate::key_group::key_group;
+use crate::key_group::{key_group, named_key_group};
 use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
 use crate::place::Place;
@@ -176,6 +176,8 @@ pub(crate) struct Segment {
     pub number: u64,
     /// The keys for which it counts; `None` for all.
     keys: Option<StoreId>,
+    /// Whether keys end with their key group.
+    names_key_groups: bool,
     /// Of the first key of each block.
     prefixes: Arc<[u64]>,
     file: Arc<OpenFile>,
@@ -201,7 +203,8 @@ impl Segment {
             (None, BlockLayout::of_schema(schema)?)
         };
         let prefixes = info.blocks.iter().map(|block| key_prefix(&block.first_key)).collect();
-        Ok(Self { info, number, keys, prefixes, file, layout, upgrade })
+        let names_key_groups = schema.names_key_groups();
+        Ok(Self { info, number, keys, names_key_groups, prefixes, file, layout, upgrade })
     }
 
     /// Lets all keys pass from now on.
@@ -217,15 +220,22 @@ impl Segment {
         self.info.filter.bytes() + self.info.blocks.iter().map(per_block).sum::<usize>()
     }
 
-    /// Whether a key with this hash may be in it, and counts.
+    /// Whether a key with this hash may be in it. Where keys name their key group, only own ones are asked for.
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        self.info.filter.may_contain(hash) && self.counts(hash)
+        let is_own = |keys: &StoreId| self.names_key_groups || keys.has_group(key_group(hash));
+        self.info.filter.may_contain(hash) && self.keys.as_ref().is_none_or(is_own)
     }
 
+    /// Whether the row of this key counts.
     #[inline]
-    fn counts(&self, hash: u64) -> bool {
-        self.keys.as_ref().is_none_or(|keys| keys.has_group(key_group(hash)))
+    fn counts(&self, key: &[u8]) -> bool {
+        self.keys.as_ref().is_none_or(|keys| {
+            keys.has_group(match self.names_key_groups {
+                true => named_key_group(key),
+                false => key_group(hash_key(key)),
+            })
+        })
     }
 
     /// The only block that can hold the key.
@@ -326,7 +336,7 @@ impl SegmentCursor {
                 self.block = None;
                 return Ok(());
             }
-            if self.segment.keys.is_none() || self.segment.counts(hash_key(key)) {
+            if self.segment.counts(key) {
                 self.value.clear();
                 if !block.is_removed(self.row) {
                     block.append_value(self.row, &mut self.value);

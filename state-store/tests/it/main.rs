@@ -4,6 +4,7 @@ mod crash_points;
 mod faults;
 mod fixtures;
 mod harness;
+mod key_groups;
 mod larger;
 mod model;
 mod place;
