@@ -22,17 +22,27 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchemaR
 fn encode(schema: &Schema) -> arrow::error::Result<String> {
     let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
     writer.finish()?;
-    Ok(writer.into_inner()?.iter().fold(String::new(), |mut text, byte| {
+    Ok(hex_digits(&writer.into_inner()?))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex_digits(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
-    }))
+    })
+}
+
+/// The bytes that hexadecimal digits stand for; `None` where `text` is something else.
+pub(crate) fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| text.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
+        .collect()
 }
 
 fn decode(text: &str) -> Option<Schema> {
-    let bytes = (0..text.len())
-        .step_by(2)
-        .map(|at| text.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()))
-        .collect::<Option<Vec<u8>>>()?;
+    let bytes = hex_bytes(text)?;
     StreamReader::try_new(bytes.as_slice(), None).ok().map(|reader| reader.schema().as_ref().clone())
 }
 

@@ -1,50 +1,84 @@
 //! How plans travel: every node of ours as JSON inside DataFusion's own encoding, functions by name.
 //!
-//! A node is `{"node": <name>, "data": {…}}`. Names and data are part of what two processes of one version agree on, and
+//! A node is `{"node": <name>, "data": {…}, "expressions": [{"schema": …, "expr": …}]}`; an expression is the hexadecimal
+//! digits of DataFusion's own encoding of it. Names and data are part of what two processes of one version agree on, and
 //! of nothing that is kept on disk.
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion_common::{Result, internal_err};
 use datafusion_execution::TaskContext;
+use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
 };
-use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
+use datafusion_proto::physical_plan::{
+    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf::PhysicalExprNode;
+use prost::Message;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{BatchClockExec, ExchangeExec, SinkExec, SourceExec};
+use crate::schema_serde::{hex_bytes, hex_digits};
 
 /// A physical node of ours: plain data and its inputs.
 pub trait PlanNode: ExecutionPlan + Sized {
     /// What tells it from the others, in its encoding.
     const NAME: &'static str;
 
-    /// Everything but the inputs.
+    /// Everything but the inputs and the expressions.
     fn to_json(&self) -> Result<serde_json::Value>;
 
-    /// The node again.
+    /// What it evaluates.
+    fn expressions(&self) -> Vec<NodeExpression> {
+        Vec::new()
+    }
+
+    /// The node again, still without its expressions.
     fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self>;
+
+    /// The node with what [`expressions`](Self::expressions) gave, in that order.
+    fn with_expressions(self, expressions: Vec<NodeExpression>) -> Result<Self> {
+        match expressions.len() {
+            0 => Ok(self),
+            count => internal_err!("the plan node {} takes no expressions and was given {count}", Self::NAME),
+        }
+    }
 }
 
-/// Makes a node of its data and its inputs.
-type DecodeNode = fn(serde_json::Value, &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>>;
+/// An expression of a node, and the columns it is evaluated over.
+#[derive(Clone, Debug)]
+pub struct NodeExpression {
+    /// The expression.
+    pub expr: Arc<dyn PhysicalExpr>,
+    /// What its columns refer to.
+    pub schema: SchemaRef,
+}
+
+/// Makes a node of its data, its inputs and its expressions.
+type DecodeNode =
+    fn(serde_json::Value, &[Arc<dyn ExecutionPlan>], Vec<NodeExpression>) -> Result<Arc<dyn ExecutionPlan>>;
+
+/// A node's data and its expressions.
+type EncodedNode = (Result<serde_json::Value>, Vec<NodeExpression>);
 
 /// A node's decoding and encoding, for [`NODES`].
 struct NodeCodec {
     name: &'static str,
-    encode: fn(&dyn ExecutionPlan) -> Option<Result<serde_json::Value>>,
+    encode: fn(&dyn ExecutionPlan) -> Option<EncodedNode>,
     decode: DecodeNode,
 }
 
 const fn node<N: PlanNode>() -> NodeCodec {
     NodeCodec {
         name: N::NAME,
-        encode: |plan| plan.downcast_ref::<N>().map(N::to_json),
-        decode: |json, inputs| Ok(Arc::new(N::from_json(json, inputs)?)),
+        encode: |plan| plan.downcast_ref::<N>().map(|node| (node.to_json(), node.expressions())),
+        decode: |json, inputs, expressions| Ok(Arc::new(N::from_json(json, inputs)?.with_expressions(expressions)?)),
     }
 }
 
@@ -56,6 +90,15 @@ const NODES: &[NodeCodec] =
 struct Envelope {
     node: String,
     data: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    expressions: Vec<EncodedExpression>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EncodedExpression {
+    #[serde(with = "crate::schema_serde")]
+    schema: SchemaRef,
+    expr: String,
 }
 
 /// Encodes our nodes for DataFusion's plan encoding. Functions go by name and are looked up in the receiving
@@ -68,12 +111,22 @@ impl PhysicalExtensionCodec for MillstreamCodec {
         &self,
         bytes: &[u8],
         inputs: &[Arc<dyn ExecutionPlan>],
-        _: &TaskContext,
-        _: &dyn PhysicalProtoConverterExtension,
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let envelope: Envelope = from_json(serde_json::from_slice(bytes).unwrap_or_default())?;
+        let decoded = PhysicalPlanDecodeContext::new(context, self);
+        let expressions = envelope.expressions.into_iter().map(|encoded| {
+            let Some(node) = hex_bytes(&encoded.expr).and_then(|bytes| PhysicalExprNode::decode(bytes.as_slice()).ok())
+            else {
+                return internal_err!("an expression of the plan node {} cannot be read", envelope.node);
+            };
+            let expr = converter.proto_to_physical_expr(&node, &encoded.schema, &decoded)?;
+            Ok(NodeExpression { expr, schema: encoded.schema })
+        });
+        let expressions = expressions.collect::<Result<Vec<_>>>()?;
         match NODES.iter().find(|n| n.name == envelope.node) {
-            Some(node) => (node.decode)(envelope.data, inputs),
+            Some(node) => (node.decode)(envelope.data, inputs, expressions),
             None => internal_err!("there is no plan node '{}'", envelope.node),
         }
     }
@@ -82,11 +135,17 @@ impl PhysicalExtensionCodec for MillstreamCodec {
         &self,
         plan: Arc<dyn ExecutionPlan>,
         bytes: &mut Vec<u8>,
-        _: &dyn PhysicalProtoConverterExtension,
+        converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
         for node in NODES {
-            if let Some(data) = (node.encode)(plan.as_ref()) {
-                let envelope = Envelope { node: node.name.to_string(), data: data? };
+            if let Some((data, expressions)) = (node.encode)(plan.as_ref()) {
+                let expressions = expressions.iter().map(|expression| {
+                    let node = converter.physical_expr_to_proto(&expression.expr, self)?;
+                    let schema = Arc::clone(&expression.schema);
+                    Ok(EncodedExpression { schema, expr: hex_digits(&node.encode_to_vec()) })
+                });
+                let expressions = expressions.collect::<Result<Vec<_>>>()?;
+                let envelope = Envelope { node: node.name.to_string(), data: data?, expressions };
                 bytes.extend_from_slice(to_json(&envelope)?.to_string().as_bytes());
                 return Ok(());
             }
