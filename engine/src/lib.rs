@@ -28,6 +28,7 @@ pub mod registry;
 pub mod schema_serde;
 pub mod sink;
 pub mod source;
+pub mod stateful;
 pub mod testing;
 pub mod trigger;
 

@@ -1,0 +1,3 @@
+//! What stateful operators are made of.
+
+pub mod elements;
