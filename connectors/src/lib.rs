@@ -3,6 +3,7 @@
 //! | `USING` | source | sink | |
 //! |---|---|---|---|
 //! | `json` `csv` `parquet` `text` | ✓ | ✓ | [`files`]: folders of files, exactly once |
+//! | `kafka` | ✓ | | [`kafka`]: topics, over librdkafka |
 //! | `rate` | ✓ | | rows by the clock |
 //! | `rate-micro-batch` | ✓ | | the same rows in batch N, every time |
 //! | `socket` | ✓ | | lines of text over TCP; not fault tolerant |
@@ -14,6 +15,7 @@
 
 pub mod console;
 pub mod files;
+pub mod kafka;
 pub mod memory;
 mod noop;
 mod rate;
@@ -53,6 +55,7 @@ pub const SOURCES: &[MakeSource] = &[
     || Arc::new(files::RefusedFormat::new("orc")),
     || Arc::new(files::RefusedFormat::new("xml")),
     || Arc::new(files::RefusedFormat::new("avro")),
+    || Arc::new(kafka::KafkaSourceProvider),
     || Arc::new(rate::RateProvider),
     || Arc::new(rate_micro_batch::RateMicroBatchProvider),
     || Arc::new(socket::SocketProvider),

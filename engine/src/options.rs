@@ -4,6 +4,7 @@
 //! [`finish`](OptionReader::finish) is refused, naming the nearest name it would have known.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,25 @@ use crate::error::{Error, Result};
 
 /// Option names (in the case they were written) and values, looked up without regard to case. A later value for the
 /// same name replaces an earlier one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Options(BTreeMap<String, (String, String)>);
+
+/// Whether the value of the option `name` is nobody's business: a password, a key, a token. Such values are never shown.
+pub fn is_secret(name: &str) -> bool {
+    const SECRET: &[&str] =
+        &["password", "secret", "token", "credential", "jaas", "key.pem", "keystore.key", "oauthbearer.config"];
+    let name = name.to_lowercase();
+    SECRET.iter().any(|part| name.contains(part))
+}
+
+/// Names and values, without the values of secrets.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| (name, if is_secret(name) { "***" } else { value })))
+            .finish()
+    }
+}
 
 impl Options {
     /// No options.

@@ -38,6 +38,7 @@ use millstream_engine::source::{ReadRequest, Source, SourceContext, SourceProvid
 
 pub use format::Format;
 pub(crate) use format::{format_error, session_zone};
+pub(crate) use options::milliseconds;
 pub use refused::RefusedFormat;
 pub use write::FileSinkProvider;
 

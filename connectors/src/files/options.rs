@@ -128,7 +128,7 @@ impl Lookup {
 }
 
 /// Milliseconds of a time such as `7d`, `12h`, `30 minutes`, `500ms`; a bare number is milliseconds, as in Spark.
-pub(super) fn milliseconds(text: &str) -> Option<u64> {
+pub(crate) fn milliseconds(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;
