@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::source::Split;
+use crate::static_side::StaticListing;
 
 /// Everything about a batch that is not in its plan. Every node of ours reads it from the [`TaskContext`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,12 @@ pub struct BatchContext {
     pub eviction_watermark_ms: i64,
     /// What each stream of the plan reads in this batch, by the stream's number in the plan.
     pub splits: BTreeMap<u32, Vec<Split>>,
+    /// What the tables beside the streams consist of, by their number in the plan: those that may change.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub static_tables: BTreeMap<u64, StaticListing>,
+    /// How many rows each limit of the plan has let through before this batch.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<u32, u64>,
 }
 
 impl BatchContext {

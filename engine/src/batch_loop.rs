@@ -26,12 +26,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::listener::QueryIdle;
 use crate::manager::StreamingQueryManager;
 use crate::options::Options;
-use crate::plan::{SinkExec, SourceExec};
-use crate::progress::{SinkProgress, SourceProgress, StreamingQueryProgress, iso_timestamp, rows_per_second};
+use crate::plan::{LIMITS_FIELD, SinkExec, SourceExec, limit_counts};
+use crate::progress::{
+    SinkProgress, SourceProgress, StaticTableProgress, StreamingQueryProgress, iso_timestamp, rows_per_second,
+};
 use crate::query::{Environment, QueryDefinition, StreamingQuery};
 use crate::registry::Registry;
 use crate::sink::{BatchRows, Delivery, Sink};
 use crate::source::{Offset, ReadLimit, Source};
+use crate::static_side::{StaticListing, StaticSides, StaticTables, static_nodes};
 use crate::trigger::{Trigger, next_trigger_ms};
 
 /// The plan, made once, and what it runs in.
@@ -53,6 +56,9 @@ pub(crate) struct BatchLoop {
     clock: Arc<dyn Clock>,
     trigger: Trigger,
     settings: Settings,
+    /// What is kept of tables beside the streams, and which nodes of the plan ask for it, by number.
+    static_sides: Arc<StaticSides>,
+    static_nodes: Vec<(u32, String)>,
     pinned_conf: Map<String, Value>,
     // Changes from batch to batch.
     next_batch_id: u64,
@@ -66,6 +72,9 @@ pub(crate) struct BatchLoop {
     idle_since_ms: i64,
     plan_count: u64,
     warnings: Vec<String>,
+    static_tables: StaticTables,
+    /// Rows that each limit of the plan has let through.
+    limits: BTreeMap<u32, u64>,
 }
 
 /// The configuration the loop itself reads.
@@ -139,10 +148,15 @@ impl BatchLoop {
         let pinned_conf = pinned_conf(&definition.conf, recovered.last.as_ref().or(recovered.pending.as_ref()));
         let last_watermark_ms = recovered.last.as_ref().map_or(0, |last| last.watermark_ms);
         let next_watermark_ms = recovered.last_commit.as_ref().map_or(0, |commit| commit.next_batch_watermark_ms);
+        let limits = recovered.last_commit.as_ref().map(committed_limits).transpose()?.unwrap_or_default();
         let mut committed = recovered.committed;
         committed.resize(sources.len(), None);
         Ok(Self {
             query,
+            static_sides: Arc::default(),
+            static_nodes: static_nodes(&planned.plan),
+            static_tables: StaticTables::of_plan(&planned.plan),
+            limits,
             planned,
             checkpoint,
             sources,
@@ -317,9 +331,10 @@ impl BatchLoop {
         self.query.shared.set_status("Processing new data", true, Some(true));
         let watch = Stopwatch::start();
         let splits = self.splits(intent).await?;
+        let static_tables = self.static_tables.list(&self.planned.registry, self.clock.now_ms()).await?;
         durations.note("getBatch", watch);
         let watch = Stopwatch::start();
-        let context = self.task_context(intent, splits);
+        let context = self.task_context(intent, splits, static_tables);
         let plan = reset_plan_states(Arc::clone(&self.planned.plan))?;
         let rows = tokio::select! {
             rows = run_plan(&plan, &context) => rows?,
@@ -329,9 +344,15 @@ impl BatchLoop {
         durations.note("addBatch", watch);
         let watch = Stopwatch::start();
         self.checkpoint.fence.check().await?;
-        let entry = CommitEntry { next_batch_watermark_ms: self.watermark_ms, more: Map::new() };
+        let limits = limit_counts(&plan, &self.limits);
+        let mut more = Map::new();
+        if !limits.is_empty() {
+            more.insert(LIMITS_FIELD.to_string(), serde_json::json!(limits));
+        }
+        let entry = CommitEntry { next_batch_watermark_ms: self.watermark_ms, more };
         self.checkpoint.commits.create(intent.batch_id, &entry).await?;
         durations.note("commitOffsets", watch);
+        self.limits = limits;
         self.let_go_of(intent).await?;
         Ok(Some(Ran { input_rows: input_rows(&plan, self.sources.len()), output_rows }))
     }
@@ -349,7 +370,12 @@ impl BatchLoop {
         Ok(splits)
     }
 
-    fn task_context(&self, intent: &Intent, splits: BTreeMap<u32, Vec<crate::source::Split>>) -> Arc<TaskContext> {
+    fn task_context(
+        &self,
+        intent: &Intent,
+        splits: BTreeMap<u32, Vec<crate::source::Split>>,
+        static_tables: BTreeMap<u64, StaticListing>,
+    ) -> Arc<TaskContext> {
         let batch = BatchContext {
             batch_id: intent.batch_id,
             attempt: Uuid::new_v4(),
@@ -357,10 +383,13 @@ impl BatchLoop {
             late_watermark_ms: self.late_watermark_ms,
             eviction_watermark_ms: intent.entry.watermark_ms,
             splits,
+            static_tables,
+            limits: self.limits.clone(),
         };
         let base = &self.planned.task_context;
         let config: SessionConfig =
             Arc::new(batch).install(base.session_config().clone(), Arc::clone(&self.planned.registry));
+        let config = config.with_extension(Arc::clone(&self.static_sides));
         Arc::new(TaskContext::new(
             None,
             base.session_id(),
@@ -422,6 +451,14 @@ impl BatchLoop {
         self.manager.notify(|listener| listener.on_query_idle(&event));
     }
 
+    /// The tables beside the streams, and the rows that were read of each since the last call.
+    fn static_tables_read(&self) -> Vec<StaticTableProgress> {
+        let built = self.static_sides.take_built();
+        let rows = |number| built.get(number).copied().unwrap_or(0);
+        let tables = self.static_nodes.iter();
+        tables.map(|(number, name)| StaticTableProgress { name: name.clone(), build_rows: rows(number) }).collect()
+    }
+
     async fn report(
         &self,
         intent: &Intent,
@@ -469,6 +506,7 @@ impl BatchLoop {
             },
             plan_count: self.plan_count,
             fsync_micros,
+            static_tables: self.static_tables_read(),
             warnings: self.warnings.clone(),
         };
         self.query.shared.add_progress(progress.clone());
@@ -524,6 +562,13 @@ fn input_rows(plan: &Arc<dyn ExecutionPlan>, sources: usize) -> Vec<u64> {
         open.extend(node.children());
     }
     rows
+}
+
+/// How many rows each limit of the plan had let through when this was committed.
+fn committed_limits(commit: &CommitEntry) -> Result<BTreeMap<u32, u64>> {
+    let Some(limits) = commit.more.get(LIMITS_FIELD) else { return Ok(BTreeMap::new()) };
+    serde_json::from_value(limits.clone())
+        .map_err(|e| Error::corrupt(format!("the commit log's field '{LIMITS_FIELD}' cannot be read: {e}")))
 }
 
 /// What `offsets/N` pins: the checkpoint's own values where it has any, otherwise the session's, otherwise Spark's defaults.

@@ -18,6 +18,7 @@ mod batch_loop;
 pub mod checkpoint;
 pub mod clock;
 pub mod error;
+mod joining;
 pub mod listener;
 pub mod manager;
 pub mod options;
@@ -28,7 +29,9 @@ pub mod registry;
 pub mod schema_serde;
 pub mod sink;
 pub mod source;
+
 pub mod stateful;
+pub mod static_side;
 pub mod testing;
 pub mod trigger;
 

@@ -48,6 +48,9 @@ pub struct StreamingQueryProgress {
     pub plan_count: u64,
     /// Time spent waiting for the disk to make files durable in this batch, in microseconds.
     pub fsync_micros: u64,
+    /// The tables that are joined with the streams, and how many rows were read of each for this batch.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub static_tables: Vec<StaticTableProgress>,
     /// What the user should know about this query.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
@@ -76,6 +79,16 @@ pub struct SourceProgress {
     /// Figures of its own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub metrics: BTreeMap<String, String>,
+}
+
+/// What a batch read of a table beside the streams.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StaticTableProgress {
+    /// What the query calls it; its connector and path where it has no name.
+    pub name: String,
+    /// Rows read and kept for later batches; 0 where those of an earlier batch still hold.
+    pub build_rows: u64,
 }
 
 /// What a batch wrote.

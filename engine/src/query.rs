@@ -24,7 +24,7 @@ use crate::listener::{QueryStarted, QueryTerminated};
 use crate::manager::StreamingQueryManager;
 use crate::options::Options;
 use crate::plan::check::check_streaming;
-use crate::plan::{SinkExec, codec, number_streams, replace_clock_functions};
+use crate::plan::{SinkExec, codec, limit_streams, number_streams, replace_clock_functions};
 use crate::progress::{StreamingQueryProgress, StreamingQueryStatus, iso_timestamp};
 use crate::registry::Registry;
 use crate::sink::{Delivery, OutputMode, Sink, SinkContext, SinkSpec};
@@ -101,6 +101,7 @@ async fn start_named(
     check_streaming(&definition.plan, definition.output_mode)?;
     let time_zone = session.config_options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_string());
     let logical = replace_clock_functions(definition.plan.clone(), &time_zone)?;
+    let logical = limit_streams(logical, definition.output_mode)?;
     let (logical, streams) = number_streams(logical)?;
     let physical = session.create_physical_plan(&logical).await?;
 

@@ -185,6 +185,43 @@ pub struct ReadRequest {
     pub context: Arc<TaskContext>,
 }
 
+/// When a table that is joined with a stream is listed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StaticRefresh {
+    /// What the query found when it was planned is what it reads, as in Spark.
+    Never,
+    /// For every batch.
+    EveryBatch,
+    /// For the first batch after so long.
+    Interval {
+        /// In milliseconds.
+        interval_ms: i64,
+    },
+}
+
+impl StaticRefresh {
+    /// The option's name.
+    pub const OPTION: &'static str = "staticRefresh";
+
+    /// What the option `staticRefresh` says.
+    ///
+    /// # Errors
+    /// `Invalid` where it is neither `'batch'` nor an interval.
+    pub fn of_options(options: &Options) -> Result<Self> {
+        match options.get(Self::OPTION) {
+            None => Ok(Self::Never),
+            Some(text) if text.trim().eq_ignore_ascii_case("batch") => Ok(Self::EveryBatch),
+            Some(text) => match crate::trigger::parse_interval_ms(text).ok().and_then(|ms| i64::try_from(ms).ok()) {
+                Some(interval_ms) if interval_ms > 0 => Ok(Self::Interval { interval_ms }),
+                _ => Err(Error::invalid(format!(
+                    "option '{}' is '{text}', expected 'batch' or an interval such as '10 minutes'",
+                    Self::OPTION
+                ))),
+            },
+        }
+    }
+}
+
 /// A connector's registration as a source: from names and options to a running [`Source`], and the reading half.
 #[async_trait]
 pub trait SourceProvider: Debug + Send + Sync {
@@ -211,6 +248,12 @@ pub trait SourceProvider: Debug + Send + Sync {
             "a table of the {} connector cannot be read as a batch: read it as a stream, with STREAM before its name",
             spec.connector
         )))
+    }
+
+    /// When a table beside a stream is listed again while the query runs. As the option `staticRefresh` says by default:
+    /// never without it; `'batch'` for every batch; or an interval such as `'10 minutes'`.
+    fn static_refresh(&self, spec: &SourceSpec) -> Result<StaticRefresh> {
+        StaticRefresh::of_options(&spec.options)
     }
 
     /// Turns one split into batches of 4 to 32 thousand rows with the projected columns. Runs wherever the plan runs,

@@ -186,7 +186,7 @@ impl SchemaProvider for Catalog {
                 let conf = self.conf();
                 let schema = table.schema(&self.0.registry, &conf, false).await?;
                 let spec = SourceSpec { connector: table.connector.clone(), options: table.options.clone(), schema };
-                Arc::new(BatchTable::new(spec, Arc::clone(&self.0.registry)))
+                Arc::new(BatchTable::new(spec, Arc::clone(&self.0.registry)).named(table.name.clone()))
             }
             None => match self.result(name) {
                 Some((schema, _)) => Arc::new(RowsTable { catalog: self.clone(), name: name.to_string(), schema }),

@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
-use millstream_engine::plan::{EnginePlanner, configure_for_streams};
+use millstream_engine::plan::{EnginePlanner, configure_for_streams, rules_for_streams};
 use millstream_engine::registry::Registry;
 use millstream_engine::{Error, Result};
 
@@ -46,7 +46,11 @@ impl Planning {
             .with_query_planner(Arc::new(StreamPlanner))
             .with_default_features();
         let batch = expressions::install(functions::register_all(builder)).build();
-        let stream = SessionStateBuilder::new_from_existing(batch.clone()).with_config(streams).build();
+        let rules = rules_for_streams(batch.physical_optimizers().to_vec());
+        let stream = SessionStateBuilder::new_from_existing(batch.clone())
+            .with_config(streams)
+            .with_physical_optimizer_rules(rules)
+            .build();
         Self { batch, stream }
     }
 }

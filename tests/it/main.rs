@@ -9,4 +9,5 @@ mod object_store;
 mod other_process;
 mod progress;
 mod spark_checkpoints;
+mod static_tables;
 mod tidy;

@@ -2,7 +2,7 @@
 
 use globset::GlobMatcher;
 use millstream_engine::options::{OptionReader, Options};
-use millstream_engine::source::ReadLimit;
+use millstream_engine::source::{ReadLimit, StaticRefresh};
 use millstream_engine::{Error, Result};
 
 use super::format::{Format, FormatOptions, session_zone};
@@ -28,6 +28,7 @@ pub(super) const SOURCE_OPTIONS: &[&str] = &[
     "basePath",
     "ignoreMissingFiles",
     "mergeSchema",
+    StaticRefresh::OPTION,
 ];
 
 /// What a file source was told.
@@ -108,6 +109,8 @@ impl FileSourceOptions {
             location,
         };
         reader.also_known(SINK_OPTIONS);
+        reader.also_known(&[StaticRefresh::OPTION]);
+        StaticRefresh::of_options(options)?;
         reader.finish()?;
         Ok(parsed)
     }

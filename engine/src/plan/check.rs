@@ -35,6 +35,12 @@ pub fn check_streaming(plan: &LogicalPlan, mode: OutputMode) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
+/// Whether `plan` aggregates a stream.
+pub(crate) fn has_streaming_aggregate(plan: &LogicalPlan) -> bool {
+    // The closure does not fail, so neither does the walk.
+    plan.exists(|node| Ok(is_streaming_aggregate(node))).unwrap_or(false)
+}
+
 fn is_streaming_aggregate(node: &LogicalPlan) -> bool {
     matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_)) && has_streams(node)
 }
@@ -61,6 +67,7 @@ fn check_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
         LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => Err(Error::unsupported(
             "aggregation over a stream is not supported yet: aggregate its output as a batch, or in foreach_batch",
         )),
+        LogicalPlan::Sort(sort) if mode == OutputMode::Complete && has_streaming_aggregate(&sort.input) => Ok(()),
         LogicalPlan::Sort(_) => Err(Error::invalid(
             "a stream cannot be sorted, except the result of an aggregation in output mode complete: leave ORDER BY out",
         )),
@@ -70,7 +77,7 @@ fn check_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
         LogicalPlan::Limit(_) if mode == OutputMode::Update => {
             Err(Error::invalid("LIMIT over a stream is not supported in output mode update: use append"))
         }
-        LogicalPlan::Limit(_) => Err(Error::unsupported("LIMIT over a stream is not supported yet: leave it out")),
+        LogicalPlan::Limit(_) => Ok(()),
         LogicalPlan::Window(_) => Err(Error::invalid(
             "window functions such as row_number() OVER (…) are not supported over a stream: group by window(…) of a time column",
         )),

@@ -23,8 +23,9 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchClockExec, ExchangeExec, SinkExec, SourceExec};
+use super::{BatchClockExec, ExchangeExec, SinkExec, SourceExec, StreamLimitExec};
 use crate::schema_serde::{hex_bytes, hex_digits};
+use crate::static_side::{StaticJoinExec, StaticRowsExec};
 
 /// A physical node of ours: plain data and its inputs.
 pub trait PlanNode: ExecutionPlan + Sized {
@@ -83,8 +84,15 @@ const fn node<N: PlanNode>() -> NodeCodec {
 }
 
 /// Every physical node of ours, one line each.
-const NODES: &[NodeCodec] =
-    &[node::<BatchClockExec>(), node::<ExchangeExec>(), node::<SinkExec>(), node::<SourceExec>()];
+const NODES: &[NodeCodec] = &[
+    node::<BatchClockExec>(),
+    node::<ExchangeExec>(),
+    node::<SinkExec>(),
+    node::<SourceExec>(),
+    node::<StaticJoinExec>(),
+    node::<StaticRowsExec>(),
+    node::<StreamLimitExec>(),
+];
 
 #[derive(Serialize, Deserialize)]
 struct Envelope {
@@ -165,17 +173,17 @@ pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn Execut
 }
 
 /// `value` as JSON.
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<serde_json::Value> {
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<serde_json::Value> {
     serde_json::to_value(value).or_else(|e| internal_err!("a plan node cannot be encoded: {e}"))
 }
 
 /// A `T` from JSON.
-pub(super) fn from_json<T: DeserializeOwned>(json: serde_json::Value) -> Result<T> {
+pub(crate) fn from_json<T: DeserializeOwned>(json: serde_json::Value) -> Result<T> {
     serde_json::from_value(json).or_else(|e| internal_err!("an encoded plan node cannot be read: {e}"))
 }
 
 /// The input of a node with one.
-pub(super) fn only_input(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) fn only_input(inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Arc<dyn ExecutionPlan>> {
     match inputs {
         [input] => Ok(Arc::clone(input)),
         _ => internal_err!("a plan node with one input was given {}", inputs.len()),

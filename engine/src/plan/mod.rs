@@ -13,13 +13,16 @@ mod exchange;
 mod physical;
 mod sink_exec;
 mod source_exec;
+mod stream_limit;
 mod stream_table;
 mod streams;
 
 pub use batch_clock::{BatchClockExec, BatchClockNode, replace_clock_functions};
 pub use exchange::{ExchangeExec, HASH_COLUMN, KEY_GROUP_COLUMN};
-pub use physical::{EnginePlanner, configure_for_streams};
+pub use physical::{EnginePlanner, configure_for_streams, rules_for_streams};
 pub use sink_exec::SinkExec;
 pub use source_exec::{SourceExec, SplitsFrom};
+pub(crate) use stream_limit::{LIMITS_FIELD, limit_counts};
+pub use stream_limit::{StreamLimitExec, StreamLimitNode, limit_streams};
 pub use stream_table::{BatchTable, StreamTable};
 pub use streams::{has_streams, number_streams};

@@ -8,9 +8,11 @@ use datafusion_execution::config::SessionConfig;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{LogicalPlan, UserDefinedLogicalNode};
 use datafusion_physical_plan::ExecutionPlan;
-use datafusion_session::{ExtensionPlanner, PhysicalPlanner, Session};
+use datafusion_session::{ExtensionPlanner, PhysicalOptimizerRule, PhysicalPlanner, Session};
 
 use super::batch_clock::BatchClockNode;
+use super::stream_limit::StreamLimitNode;
+use crate::static_side::KeepStaticSides;
 
 /// The configuration that streams are planned and run with: `config` with what would go wrong in a plan that runs more
 /// than once turned off, and `partitions` source partitions.
@@ -25,7 +27,24 @@ pub fn configure_for_streams(mut config: SessionConfig, partitions: usize) -> Se
     // The order of rows would depend on how they were cut into batches.
     optimizer.enable_round_robin_repartition = false;
     optimizer.repartition_file_scans = false;
-    config
+    config.with_extension(Arc::new(PlansStreams))
+}
+
+/// Tells a session whose plans are streams' from one whose plans run once.
+#[derive(Debug)]
+struct PlansStreams;
+
+/// Whether `session` was configured by [`configure_for_streams`].
+pub(super) fn plans_streams(session: &dyn Session) -> bool {
+    session.config().get_extension::<PlansStreams>().is_some()
+}
+
+/// `rules`, with ours for streams.
+pub fn rules_for_streams(
+    rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 1] = [Arc::new(KeepStaticSides)];
+    ours.into_iter().chain(rules).collect()
 }
 
 /// Turns our logical nodes into physical ones.
@@ -45,6 +64,9 @@ impl ExtensionPlanner for EnginePlanner {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         if let Some(clock) = node.as_any().downcast_ref::<BatchClockNode>() {
             return Ok(Some(Arc::new(clock.physical(super::codec::only_input(physical_inputs)?))));
+        }
+        if let Some(limit) = node.as_any().downcast_ref::<StreamLimitNode>() {
+            return Ok(Some(Arc::new(limit.physical(super::codec::only_input(physical_inputs)?))));
         }
         Ok(None)
     }

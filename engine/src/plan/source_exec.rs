@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::PlanNode;
 use crate::batch_context::{BatchContext, registry_of};
-use crate::source::{ReadRequest, SourceSpec, Split};
+use crate::source::{ReadRequest, SourceSpec, Split, StaticRefresh};
 
 /// Where a scan finds its splits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,13 @@ pub enum SplitsFrom {
     Batch(u32),
     /// In the plan itself: a table read as a batch.
     Plan(Vec<Split>),
+    /// In the [`BatchContext`], under this number: a table beside a stream that is listed again while the query runs.
+    Listed {
+        /// Its number among such tables of the plan.
+        table: u64,
+        /// When it is listed.
+        refresh: StaticRefresh,
+    },
 }
 
 /// The scan; see the file's header.
@@ -42,6 +49,8 @@ pub struct SourceExec {
     spec: SourceSpec,
     from: SplitsFrom,
     projection: Vec<usize>,
+    /// What the query calls it.
+    table: Option<String>,
     properties: Arc<PlanProperties>,
     // Measured.
     metrics: ExecutionPlanMetricsSet,
@@ -53,6 +62,7 @@ struct Encoded {
     from: SplitsFrom,
     projection: Vec<usize>,
     partitions: usize,
+    table: Option<String>,
 }
 
 impl SourceExec {
@@ -74,14 +84,39 @@ impl SourceExec {
             Boundedness::Bounded,
         )
         .with_scheduling_type(SchedulingType::Cooperative);
-        Ok(Self { spec, from, projection, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() })
+        let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
+        Ok(Self { spec, from, projection, table: None, properties, metrics })
+    }
+
+    /// The same scan of what the query calls `table`.
+    pub fn named(self, table: Option<String>) -> Self {
+        Self { table, ..self }
+    }
+
+    /// What the query calls it; connector and path where it has no name.
+    pub fn table_name(&self) -> String {
+        match (&self.table, self.spec.options.get("path")) {
+            (Some(name), _) => name.clone(),
+            (None, Some(path)) => format!("{}[{path}]", self.spec.connector),
+            (None, None) => self.spec.connector.clone(),
+        }
+    }
+
+    /// Where it finds its splits.
+    pub fn splits_from(&self) -> &SplitsFrom {
+        &self.from
+    }
+
+    /// The same scan of other splits.
+    pub(crate) fn with_splits_from(&self, from: SplitsFrom) -> Self {
+        Self { from, ..self.clone() }
     }
 
     /// The stream's number in the plan, for a stream.
     pub fn stream_number(&self) -> Option<u32> {
         match self.from {
             SplitsFrom::Batch(number) => Some(number),
-            SplitsFrom::Plan(_) => None,
+            SplitsFrom::Plan(_) | SplitsFrom::Listed { .. } => None,
         }
     }
 
@@ -100,6 +135,12 @@ impl SourceExec {
             SplitsFrom::Batch(number) => match BatchContext::of(context)?.splits.get(number) {
                 Some(splits) => deal(splits, partition, self.partitions()),
                 None => Vec::new(),
+            },
+            SplitsFrom::Listed { table, .. } => match BatchContext::of(context)?.static_tables.get(table) {
+                Some(listing) => deal(&listing.splits, partition, self.partitions()),
+                None => {
+                    return datafusion_common::internal_err!("{} was not listed for this batch", self.table_name());
+                }
             },
         })
     }
@@ -129,13 +170,15 @@ impl PlanNode for SourceExec {
             from: self.from.clone(),
             projection: self.projection.clone(),
             partitions: self.partitions(),
+            table: self.table.clone(),
         };
         super::codec::to_json(&encoded)
     }
 
     fn from_json(json: serde_json::Value, _inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
         let encoded: Encoded = super::codec::from_json(json)?;
-        Self::try_new(encoded.spec, encoded.from, Some(encoded.projection), encoded.partitions)
+        let scan = Self::try_new(encoded.spec, encoded.from, Some(encoded.projection), encoded.partitions)?;
+        Ok(scan.named(encoded.table))
     }
 }
 
@@ -144,6 +187,9 @@ impl DisplayAs for SourceExec {
         match &self.from {
             SplitsFrom::Batch(number) => write!(f, "SourceExec: {}, stream={number}", self.spec.connector)?,
             SplitsFrom::Plan(splits) => write!(f, "SourceExec: {}, splits={}", self.spec.connector, splits.len())?,
+            SplitsFrom::Listed { table, refresh } => {
+                write!(f, "SourceExec: {}, table={table}, refresh={refresh:?}", self.spec.connector)?;
+            }
         }
         let schema = self.schema();
         let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();

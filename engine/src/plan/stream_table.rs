@@ -11,9 +11,10 @@ use datafusion_expr::{Expr, TableType};
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_session::{Session, TableProvider};
 
+use super::physical::plans_streams;
 use super::source_exec::{SourceExec, SplitsFrom};
 use crate::registry::Registry;
-use crate::source::SourceSpec;
+use crate::source::{SourceSpec, StaticRefresh};
 
 /// A stream. Two scans of one `StreamTable` are one source, with one line in the offset log: that is what its `id` tells.
 #[derive(Clone, Debug)]
@@ -74,9 +75,12 @@ impl TableProvider for StreamTable {
     }
 }
 
-/// A connector's table read as a batch. For files, the listing is made when the table is scanned by a plan.
+/// A connector's table read as a batch. For files, the listing is made when the table is scanned by a plan; beside a
+/// stream again as [`StaticRefresh`] says.
 #[derive(Clone, Debug)]
 pub struct BatchTable {
+    id: u64,
+    name: Option<String>,
     spec: SourceSpec,
     registry: Arc<Registry>,
 }
@@ -84,7 +88,13 @@ pub struct BatchTable {
 impl BatchTable {
     /// The table that `spec` tells of, its connector found in `registry`.
     pub fn new(spec: SourceSpec, registry: Arc<Registry>) -> Self {
-        Self { spec, registry }
+        static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), name: None, spec, registry }
+    }
+
+    /// The same table, called `name` in plans and progress.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
     }
 
     /// What it is.
@@ -110,9 +120,20 @@ impl TableProvider for BatchTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let splits = self.registry.source(&self.spec.connector)?.batch_splits(&self.spec).await?;
-        let partitions = session.config().target_partitions().min(splits.len()).max(1);
-        let from = SplitsFrom::Plan(splits);
-        Ok(Arc::new(SourceExec::try_new(self.spec.clone(), from, projection.cloned(), partitions)?))
+        let connector = self.registry.source(&self.spec.connector)?;
+        let refresh = connector.static_refresh(&self.spec)?;
+        let target_partitions = session.config().target_partitions();
+        let (from, partitions) = match refresh {
+            StaticRefresh::EveryBatch | StaticRefresh::Interval { .. } if plans_streams(session) => {
+                (SplitsFrom::Listed { table: self.id, refresh }, target_partitions)
+            }
+            _ => {
+                let splits = connector.batch_splits(&self.spec).await?;
+                let partitions = target_partitions.min(splits.len()).max(1);
+                (SplitsFrom::Plan(splits), partitions)
+            }
+        };
+        let scan = SourceExec::try_new(self.spec.clone(), from, projection.cloned(), partitions)?;
+        Ok(Arc::new(scan.named(self.name.clone())))
     }
 }
