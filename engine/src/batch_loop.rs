@@ -404,18 +404,24 @@ impl BatchLoop {
 
     /// Makes the batch visible in the sink; rows written. A sink with writers asks the fence itself, right before its rows
     /// are seen.
-    async fn commit_sink(&self, batch_id: u64, plan: &Arc<dyn ExecutionPlan>, rows: Vec<RecordBatch>) -> Result<u64> {
+    async fn commit_sink(
+        &self,
+        batch_id: u64,
+        plan: &Arc<dyn ExecutionPlan>,
+        rows: Vec<Vec<RecordBatch>>,
+    ) -> Result<u64> {
         match self.sink.delivery() {
             Delivery::Writers(_) => {
-                let messages = SinkExec::messages(&rows)?;
+                let messages = SinkExec::messages(&rows.concat())?;
                 let written = messages.iter().map(|message| message.rows).sum();
                 self.sink.commit(batch_id, messages, &self.checkpoint.fence).await?;
                 Ok(written)
             }
             Delivery::Rows => {
                 self.checkpoint.fence.check().await?;
-                let written = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-                self.sink.accept(BatchRows { batch_id, schema: plan.schema(), rows }).await?;
+                let batch = BatchRows { batch_id, schema: plan.schema(), partitions: rows };
+                let written = batch.rows().map(|batch| batch.num_rows() as u64).sum();
+                self.sink.accept(batch).await?;
                 Ok(written)
             }
         }
@@ -528,9 +534,8 @@ struct Ran {
     output_rows: u64,
 }
 
-/// Runs every partition of `plan` in a task of its own and gives their rows, partition after partition. Dropping the
-/// future stops the tasks.
-async fn run_plan(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+/// Runs every partition of `plan` in a task of its own and gives the rows of each. Dropping the future stops the tasks.
+async fn run_plan(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Vec<Vec<RecordBatch>>> {
     let partitions = plan.output_partitioning().partition_count();
     let mut tasks = JoinSet::new();
     for partition in 0..partitions {
@@ -545,7 +550,7 @@ async fn run_plan(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> 
         })??;
         by_partition[partition] = rows;
     }
-    Ok(by_partition.into_iter().flatten().collect())
+    Ok(by_partition)
 }
 
 /// Rows read from each of `sources` streams, from the metrics of the plan that has just run.

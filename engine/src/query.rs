@@ -147,6 +147,7 @@ async fn start_named(
         plan_text: format!("{}", displayable(physical.as_ref()).indent(false)),
         shared: Shared::new(definition.conf.get("spark.sql.streaming.numRecentProgressUpdates")),
         stop: CancellationToken::new(),
+        stop_timeout: stop_timeout(&definition.conf)?,
     });
     let planned =
         Planned { plan: physical, task_context: session.task_ctx(), registry: Arc::clone(&environment.registry) };
@@ -268,6 +269,13 @@ async fn stop_older_run(place: &Place, conf: &Options) -> Result<()> {
     older.stop().await
 }
 
+/// How long stopping may take; 0 is for ever.
+fn stop_timeout(conf: &Options) -> Result<Option<Duration>> {
+    let millis =
+        conf.reader("configuration").parsed("spark.sql.streaming.stopTimeout", 0, "milliseconds, 0 or more")?;
+    Ok((millis > 0).then(|| Duration::from_millis(millis)))
+}
+
 /// What runs is what another process would be sent: a node that lost something on the way would be noticed at once.
 fn through_the_codec(plan: Arc<dyn ExecutionPlan>, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
     let context = session.task_ctx();
@@ -283,6 +291,8 @@ pub struct StreamingQuery {
     plan_text: String,
     pub(crate) shared: Shared,
     pub(crate) stop: CancellationToken,
+    /// How long [`stop`](Self::stop) waits; `None` is for ever.
+    stop_timeout: Option<Duration>,
 }
 
 impl StreamingQuery {
@@ -367,8 +377,19 @@ impl StreamingQuery {
     pub async fn stop(&self) -> Result<()> {
         self.stop.cancel();
         let mut outcome = self.shared.outcome.subscribe();
-        let _ = outcome.wait_for(Option::is_some).await;
-        Ok(())
+        let ended = outcome.wait_for(Option::is_some);
+        let Some(timeout) = self.stop_timeout else {
+            let _ = ended.await;
+            return Ok(());
+        };
+        match tokio::time::timeout(timeout, ended).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::unavailable(format!(
+                "query {} did not stop within {} ms (spark.sql.streaming.stopTimeout); it ends with its batch",
+                self.label(),
+                timeout.as_millis()
+            ))),
+        }
     }
 
     /// Its physical plan.

@@ -102,8 +102,20 @@ pub struct BatchRows {
     pub batch_id: u64,
     /// The columns.
     pub schema: SchemaRef,
+    /// The rows of each partition of the plan; a partition may have none.
+    pub partitions: Vec<Vec<RecordBatch>>,
+}
+
+impl BatchRows {
     /// The rows, partition after partition.
-    pub rows: Vec<RecordBatch>,
+    pub fn rows(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.partitions.iter().flatten()
+    }
+
+    /// The rows, partition after partition, taken out.
+    pub fn into_rows(self) -> Vec<RecordBatch> {
+        self.partitions.into_iter().flatten().collect()
+    }
 }
 
 /// The driver's half of a sink.

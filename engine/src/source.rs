@@ -7,7 +7,7 @@
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use millstream_state::Place;
@@ -100,6 +100,26 @@ pub struct SourceSpec {
     /// The columns of the stream.
     #[serde(with = "crate::schema_serde")]
     pub schema: SchemaRef,
+}
+
+/// The key in a schema's metadata that says how many of its last columns are hidden ones. It is never in the schema of a
+/// plan, so that no table's declared columns are taken for hidden ones.
+const HIDDEN_COLUMNS: &str = "millstream.hidden.columns";
+
+impl SourceSpec {
+    /// The same with [hidden columns](SourceProvider::hidden_columns) after its own: what a scan that names one reads.
+    pub(crate) fn with_hidden_columns(&self, hidden: &[FieldRef]) -> Self {
+        let fields: Vec<FieldRef> = self.schema.fields().iter().chain(hidden).cloned().collect();
+        let mut metadata = self.schema.metadata().clone();
+        metadata.insert(HIDDEN_COLUMNS.to_string(), hidden.len().to_string());
+        Self { schema: Arc::new(Schema::new_with_metadata(fields, metadata)), ..self.clone() }
+    }
+
+    /// How many of the first columns are the stream's own; those after them are hidden ones.
+    pub fn shown_columns(&self) -> usize {
+        let hidden = self.schema.metadata().get(HIDDEN_COLUMNS).and_then(|count| count.parse().ok()).unwrap_or(0);
+        self.schema.fields().len().saturating_sub(hidden)
+    }
 }
 
 /// A replayable stream of rows, read in slices between two offsets: the driver's half.
@@ -238,6 +258,13 @@ pub trait SourceProvider: Debug + Send + Sync {
         streaming: bool,
         conf: &Options,
     ) -> Result<SchemaRef>;
+
+    /// Columns that every row has beside those of the stream, and that nobody sees who does not name them: `_metadata`.
+    /// They come after the stream's columns in the schema of a [`SourceSpec`] that is to be read with them, see
+    /// [`SourceSpec::shown_columns`].
+    fn hidden_columns(&self) -> Vec<FieldRef> {
+        Vec::new()
+    }
 
     /// Opens the source for one query. Called once per run; `cx.metadata` tells a restart from a first start.
     async fn open(&self, spec: &SourceSpec, cx: SourceContext) -> Result<Arc<dyn Source>>;

@@ -39,6 +39,11 @@ pub fn parse_schema(text: &str) -> Result<SchemaRef> {
     }
 }
 
+/// The JSON that Spark prints for a schema, and that [`parse_schema`] reads back.
+pub fn to_spark_json(schema: &Schema) -> String {
+    spark_json::of_columns(schema.fields())
+}
+
 /// Reads one type: `BIGINT`, `array<struct<a: int>>`, or Spark's JSON for a type.
 ///
 /// # Errors

@@ -84,7 +84,7 @@ pub(crate) async fn write_batch(
     let physical = state.create_physical_plan(plan).await?;
     let spec = SinkSpec {
         connector: connector.clone(),
-        options,
+        options: session.conf().with_option_defaults(&connector, options),
         schema: physical.schema(),
         partition_by,
         output_mode: OutputMode::Append,

@@ -59,7 +59,8 @@ impl Table {
     /// The columns of the table read as a stream, or as a batch.
     pub(crate) async fn schema(&self, registry: &Registry, conf: &Conf, streaming: bool) -> Result<SchemaRef> {
         let provider = registry.source(&self.connector)?;
-        let schema = provider.schema(self.columns.clone(), &self.options, streaming, conf.options()).await;
+        let options = conf.with_option_defaults(&self.connector, self.options.clone());
+        let schema = provider.schema(self.columns.clone(), &options, streaming, conf.options()).await;
         schema.map_err(|e| Error::new(e.kind(), format!("table {}: {}", self.name, e.message())))
     }
 }
@@ -158,7 +159,11 @@ impl Catalog {
         self.0.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn conf(&self) -> Conf {
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    pub(crate) fn conf(&self) -> Conf {
         self.0.conf.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -185,7 +190,8 @@ impl SchemaProvider for Catalog {
             Some(Entry::Table(table)) => {
                 let conf = self.conf();
                 let schema = table.schema(&self.0.registry, &conf, false).await?;
-                let spec = SourceSpec { connector: table.connector.clone(), options: table.options.clone(), schema };
+                let options = conf.with_option_defaults(&table.connector, table.options.clone());
+                let spec = SourceSpec { connector: table.connector.clone(), options, schema };
                 Arc::new(BatchTable::new(spec, Arc::clone(&self.0.registry)).named(table.name.clone()))
             }
             None => match self.result(name) {
@@ -291,12 +297,12 @@ pub(crate) struct QueryStreams(Mutex<Vec<StreamTable>>);
 
 impl QueryStreams {
     /// The stream that `spec` tells of.
-    pub(crate) fn stream(&self, spec: SourceSpec) -> StreamTable {
+    pub(crate) fn stream(&self, spec: SourceSpec, registry: &Registry) -> StreamTable {
         let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = streams.iter().find(|stream| *stream.spec() == spec) {
             return known.clone();
         }
-        let stream = StreamTable::new(spec);
+        let stream = StreamTable::new(spec, registry);
         streams.push(stream.clone());
         stream
     }

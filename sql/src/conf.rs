@@ -151,18 +151,6 @@ pub const KEYS: &[Key] = &[
         "delete compacted log files of a file source",
     ),
     key(
-        "spark.sql.streaming.fileSource.cleaner.numThreads",
-        Count(0),
-        Some("1"),
-        "files that cleanSource works on at a time",
-    ),
-    key(
-        "spark.sql.streaming.fileSource.schema.forceNullable",
-        Flag,
-        Some("true"),
-        "columns of file streams may be null, whatever the schema says",
-    ),
-    key(
         "spark.sql.streaming.stateStore.minDeltasForSnapshot",
         Count(1),
         Some("10"),
@@ -181,18 +169,11 @@ pub const KEYS: &[Key] = &[
         "refuse a checkpoint whose state has other columns",
     ),
     key(
-        "spark.sql.streaming.sessionWindow.merge.sessions.in.local.partition",
-        Flag,
-        Some("false"),
-        "merge sessions before the exchange",
-    ),
-    key(
         "spark.sql.files.ignoreMissingFiles",
         Flag,
         Some("false"),
         "pass over files that vanish between listing and reading",
     ),
-    key("spark.sql.files.ignoreCorruptFiles", Flag, Some("false"), "pass over files that cannot be read"),
     key("spark.sql.files.maxRecordsPerFile", Count(0), Some("0"), "most rows of a written file; 0 is any number"),
     key("spark.sql.sources.default", Text, Some("parquet"), "the connector where none is named"),
     key(
@@ -209,11 +190,10 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "spark.sql.parquet.compression.codec",
-        OneOf(&["none", "uncompressed", "snappy", "gzip", "lz4", "lz4_raw", "zstd", "brotli"]),
+        OneOf(&["none", "uncompressed", "snappy", "gzip", "lz4", "lz4_raw", "zstd"]),
         Some("snappy"),
         "compression of written parquet files",
     ),
-    key("spark.sql.json.filterPushdown.enabled", Flag, Some("true"), "filters may be evaluated while JSON is read"),
     key(
         "millstream.memory.limit",
         Bytes,
@@ -249,11 +229,16 @@ pub const IGNORED: &[&str] = &[
     "spark.sql.caseSensitive",
     "spark.sql.codegen.wholeStage",
     "spark.sql.execution.arrow.pyspark.enabled",
+    "spark.sql.files.ignoreCorruptFiles",
     "spark.sql.files.maxPartitionBytes",
     "spark.sql.files.openCostInBytes",
+    "spark.sql.json.filterPushdown.enabled",
     "spark.sql.legacy.timeParserPolicy",
+    "spark.sql.streaming.fileSource.cleaner.numThreads",
+    "spark.sql.streaming.fileSource.schema.forceNullable",
     "spark.sql.streaming.metricsEnabled",
     "spark.sql.streaming.forceDeleteTempCheckpointLocation",
+    "spark.sql.streaming.sessionWindow.merge.sessions.in.local.partition",
     "spark.sql.streaming.stateStore.providerClass",
     "spark.sql.streaming.stateStore.compression.codec",
     "spark.sql.streaming.stateStore.encodingFormat",
@@ -268,7 +253,20 @@ pub const IGNORED: &[&str] = &[
 const PREFIXES: &[&str] = &["millstream.storage.", "spark.sql.streaming.stateStore.rocksdb.", "spark.hadoop."];
 
 /// Keys whose only value here is Spark's default: another one would change answers.
-const FIXED: &[(&str, &str)] = &[("spark.sql.ansi.enabled", "true"), ("spark.sql.caseSensitive", "false")];
+const FIXED: &[(&str, &str)] = &[
+    ("spark.sql.ansi.enabled", "true"),
+    ("spark.sql.caseSensitive", "false"),
+    ("spark.sql.files.ignoreCorruptFiles", "false"),
+    ("spark.sql.streaming.fileSource.schema.forceNullable", "true"),
+];
+
+/// Keys that are the default of an option of these connectors.
+const OPTION_DEFAULTS: &[(&str, &[&str], &str)] = &[
+    ("spark.sql.columnNameOfCorruptRecord", &["csv", "json"], "columnNameOfCorruptRecord"),
+    ("spark.sql.files.ignoreMissingFiles", &["csv", "json", "parquet", "text"], "ignoreMissingFiles"),
+    ("spark.sql.files.maxRecordsPerFile", &["csv", "json", "parquet", "text"], "maxRecordsPerFile"),
+    ("spark.sql.parquet.compression.codec", &["parquet"], "compression"),
+];
 
 /// The configuration of a session: what has been set, over the defaults.
 #[derive(Clone, Debug, Default)]
@@ -320,6 +318,20 @@ impl Conf {
     /// A whole number that has been set or is the default; `otherwise` where there is neither.
     pub fn count(&self, name: &str, otherwise: usize) -> usize {
         self.get(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    }
+
+    /// The options of `connector`: those given, and where they leave one out that has a key here, what the key has been
+    /// set to.
+    pub(crate) fn with_option_defaults(&self, connector: &str, mut given: Options) -> Options {
+        for (key, connectors, option) in OPTION_DEFAULTS {
+            if connectors.contains(&connector)
+                && given.get(option).is_none()
+                && let Some(value) = self.set.get(key)
+            {
+                given.set(*option, value);
+            }
+        }
+        given
     }
 
     /// What has been set, for queries and connectors.

@@ -15,6 +15,7 @@ use crate::batch_writer::DataFrameWriter;
 use crate::columns::{find_column, resolve, resolve_all};
 use crate::dialect;
 use crate::functions;
+use crate::hidden_columns::{METADATA, names_hidden, names_hidden_in_sql, reveal_in_frame};
 use crate::printing;
 use crate::session::StreamSession;
 use crate::writer::DataStreamWriter;
@@ -86,8 +87,10 @@ impl DataFrame {
     /// # Errors
     /// `Invalid` for a column that does not exist, or types that do not fit.
     pub fn select(&self, exprs: impl IntoIterator<Item = Expr>) -> Result<Self> {
-        let exprs = resolve_all(exprs, self.plan.schema())?;
-        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs)?)
+        let exprs: Vec<Expr> = exprs.into_iter().collect();
+        let frame = self.reaching(exprs.iter().any(names_hidden))?;
+        let exprs = resolve_all(exprs, frame.plan.schema())?;
+        self.with_plan(LogicalPlanBuilder::from(frame.plan).project(exprs)?)
     }
 
     /// The values of SQL expressions: `["k", "v * 2 AS v2", "upper(k) AS u"]`.
@@ -95,8 +98,10 @@ impl DataFrame {
     /// # Errors
     /// A syntax error, or as [`select`](Self::select).
     pub fn select_expr<T: AsRef<str>>(&self, exprs: impl IntoIterator<Item = T>) -> Result<Self> {
-        let exprs = exprs.into_iter().map(|text| self.expr(text.as_ref())).collect::<Result<Vec<_>>>()?;
-        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs)?)
+        let texts: Vec<T> = exprs.into_iter().collect();
+        let frame = self.reaching(texts.iter().any(|text| names_hidden_in_sql(text.as_ref())))?;
+        let exprs = texts.iter().map(|text| frame.expr(text.as_ref())).collect::<Result<Vec<_>>>()?;
+        self.with_plan(LogicalPlanBuilder::from(frame.plan).project(exprs)?)
     }
 
     /// The rows for which `condition`, an expression or SQL text, is true.
@@ -104,11 +109,22 @@ impl DataFrame {
     /// # Errors
     /// As [`select_expr`](Self::select_expr).
     pub fn filter(&self, condition: impl Into<Condition>) -> Result<Self> {
-        let condition = match condition.into() {
-            Condition::Expr(expr) => resolve(*expr, self.plan.schema())?,
-            Condition::Sql(text) => self.expr(&text)?.unalias(),
+        let condition = condition.into();
+        let names_hidden = match &condition {
+            Condition::Expr(expr) => names_hidden(expr),
+            Condition::Sql(text) => names_hidden_in_sql(text),
         };
-        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).filter(condition)?)
+        let frame = self.reaching(names_hidden)?;
+        let condition = match condition {
+            Condition::Expr(expr) => resolve(*expr, frame.plan.schema())?,
+            Condition::Sql(text) => frame.expr(&text)?.unalias(),
+        };
+        let is_same = frame.plan.schema() == self.plan.schema();
+        let filtered = LogicalPlanBuilder::from(frame.plan).filter(condition)?;
+        self.with_plan(match is_same {
+            true => filtered,
+            false => filtered.project(self.plan.schema().columns().into_iter().map(Expr::Column))?,
+        })
     }
 
     /// The same as [`filter`](Self::filter).
@@ -124,7 +140,8 @@ impl DataFrame {
     /// # Errors
     /// As [`select`](Self::select).
     pub fn with_column(&self, name: &str, expr: Expr) -> Result<Self> {
-        let expr = resolve(expr, self.plan.schema())?;
+        let frame = self.reaching(names_hidden(&expr))?;
+        let expr = resolve(expr, frame.plan.schema())?;
         let mut found = false;
         let mut exprs = Vec::new();
         for column in self.plan.schema().columns() {
@@ -138,7 +155,7 @@ impl DataFrame {
         if !found {
             exprs.push(expr.alias(name));
         }
-        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).project(exprs)?)
+        self.with_plan(LogicalPlanBuilder::from(frame.plan).project(exprs)?)
     }
 
     /// This frame with the column `old` called `new`; unchanged where there is no such column.
@@ -304,6 +321,13 @@ impl DataFrame {
     /// `Invalid` where a table has the name.
     pub fn create_or_replace_temp_view(&self, name: &str) -> Result<()> {
         self.session.put_view(name, self.plan.clone(), "", true)
+    }
+
+    /// This frame; with its source's hidden columns where one is named that is no column of the frame's own.
+    fn reaching(&self, names_hidden: bool) -> Result<Self> {
+        let is_own = self.plan.schema().fields().iter().any(|field| field.name().eq_ignore_ascii_case(METADATA));
+        let revealed = if names_hidden && !is_own { reveal_in_frame(&self.plan)? } else { None };
+        Ok(Self { session: self.session.clone(), plan: revealed.unwrap_or_else(|| self.plan.clone()) })
     }
 
     fn expr(&self, text: &str) -> Result<Expr> {

@@ -49,7 +49,7 @@ impl Row<'_> {
 
 /// Writes the rows of one partition of one batch somewhere.
 ///
-/// A new clone of the writer is made for every partition and batch; it is opened, given the rows if it wants them, and
+/// A new clone of the writer is made for every partition that has rows in a batch (for partition 0 where none has); it is opened, given the rows if it wants them, and
 /// closed, with the error where there was one. After a crash a batch comes again, possibly cut into other partitions:
 /// partition and epoch do not tell whether rows have been written before.
 pub trait ForeachWriter: Send + Sync {
@@ -82,11 +82,23 @@ impl<W: ForeachWriter + Clone> ForeachSink<W> {
     }
 
     fn write(&self, batch: &BatchRows) -> Result<()> {
+        let has_rows = |rows: &Vec<RecordBatch>| rows.iter().any(|batch| batch.num_rows() > 0);
+        let with_rows = (0u64..).zip(&batch.partitions).filter(|(_, rows)| has_rows(rows));
+        let mut none = true;
+        for (partition_id, rows) in with_rows {
+            none = false;
+            self.write_partition(partition_id, batch.batch_id, rows)?;
+        }
+        // A batch without rows is told once.
+        if none { self.write_partition(0, batch.batch_id, &[]) } else { Ok(()) }
+    }
+
+    fn write_partition(&self, partition_id: u64, epoch_id: u64, rows: &[RecordBatch]) -> Result<()> {
         let mut writer = self.0.clone();
-        if !writer.open(0, batch.batch_id)? {
+        if !writer.open(partition_id, epoch_id)? {
             return writer.close(None);
         }
-        let outcome = process_all(&mut writer, &batch.rows);
+        let outcome = process_all(&mut writer, rows);
         writer.close(outcome.as_ref().err())?;
         outcome
     }

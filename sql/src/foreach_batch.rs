@@ -5,10 +5,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::MemTable;
+use datafusion::common::{Column, DataFusionError, TableReference};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use millstream_engine::sink::{BatchRows, Delivery, Sink};
 use millstream_engine::{Error, ErrorKind, Result};
 
@@ -92,12 +95,40 @@ impl Sink for ForeachBatchSink {
     }
 
     async fn accept(&self, batch: BatchRows) -> Result<()> {
-        let BatchRows { batch_id, schema, rows } = batch;
-        let table = MemTable::try_new(schema, vec![rows])?;
-        let plan = LogicalPlanBuilder::scan("batch", provider_as_source(Arc::new(table)), None)?.build()?;
+        let (batch_id, schema) = (batch.batch_id, Arc::clone(&batch.schema));
+        let plan = plan_of_rows(&schema, batch.into_rows())?;
         let outcome = (self.call)(DataFrame::new(self.session.clone(), plan), batch_id).await;
         outcome.map_err(|ForeachBatchError(error)| user_error(&error, batch_id))
     }
+}
+
+/// The rows as a frame's plan. Columns of the same name are told apart by their qualifiers, as those of two tables are.
+fn plan_of_rows(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<LogicalPlan> {
+    let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+    let nth = |at: usize| names[..at].iter().filter(|name| **name == names[at]).count();
+    if (0..names.len()).all(|at| nth(at) == 0) {
+        let table = MemTable::try_new(Arc::clone(schema), vec![rows])?;
+        return Ok(LogicalPlanBuilder::scan("batch", provider_as_source(Arc::new(table)), None)?.build()?);
+    }
+    let numbered = |(at, field): (usize, &FieldRef)| field.as_ref().clone().with_name(format!("{at}"));
+    let unique = Arc::new(Schema::new(schema.fields().iter().enumerate().map(numbered).collect::<Vec<_>>()));
+    let renamed = |batch: RecordBatch| {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&unique), batch.columns().to_vec(), &options)
+    };
+    let rows: Result<Vec<RecordBatch>, _> = rows.into_iter().map(renamed).collect();
+    let rows = rows.map_err(DataFusionError::from)?;
+    let table = MemTable::try_new(Arc::clone(&unique), vec![rows])?;
+    let named = names.iter().enumerate().map(|(at, name)| {
+        let qualifier = match nth(at) {
+            0 => "batch".to_string(),
+            nth => format!("batch#{nth}"),
+        };
+        Expr::Column(Column::new(Some("batch"), format!("{at}")))
+            .alias_qualified(Some(TableReference::bare(qualifier)), name.as_str())
+    });
+    let scan = LogicalPlanBuilder::scan("batch", provider_as_source(Arc::new(table)), None)?;
+    Ok(scan.project(named)?.build()?)
 }
 
 /// The user's message, said to be the user's. What kind of error it is stays: `Unavailable` is worth another try.

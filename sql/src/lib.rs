@@ -21,6 +21,7 @@ pub mod expressions;
 mod foreach;
 mod foreach_batch;
 pub mod functions;
+mod hidden_columns;
 mod planning;
 pub mod printing;
 mod reader;

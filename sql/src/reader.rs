@@ -7,7 +7,6 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlanBuilder;
 use millstream_engine::options::Options;
 use millstream_engine::plan::{BatchTable, StreamTable};
 use millstream_engine::source::SourceSpec;
@@ -15,6 +14,7 @@ use millstream_engine::{Error, Result};
 
 use crate::catalog::Entry;
 use crate::dataframe::DataFrame;
+use crate::hidden_columns;
 use crate::session::StreamSession;
 
 /// The columns of a source: a DDL string (`"k STRING, v BIGINT"`) or an Arrow schema.
@@ -80,16 +80,17 @@ impl Reader {
         let format = self.format.or_else(|| conf.get("spark.sql.sources.default")).unwrap_or_default().to_lowercase();
         let given = self.schema.map(|schema| schema.schema()).transpose()?;
         let registry = self.session.registry();
+        self.options = conf.with_option_defaults(&format, self.options);
         let schema = registry.source(&format)?.schema(given, &self.options, streaming, conf.options()).await?;
         let spec = SourceSpec { connector: format.clone(), options: self.options, schema };
         let table: Arc<dyn TableProvider> = match streaming {
-            true => Arc::new(StreamTable::new(spec)),
+            true => Arc::new(StreamTable::new(spec, registry)),
             false => Arc::new(BatchTable::new(spec, Arc::clone(registry))),
         };
         // A name of its own, so that two loads can be joined.
         static LOADS: AtomicU64 = AtomicU64::new(1);
         let name = TableReference::bare(format!("{format}#{}", LOADS.fetch_add(1, Ordering::Relaxed)));
-        let plan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.build()?;
+        let plan = hidden_columns::scan(name, provider_as_source(table))?;
         Ok(DataFrame::new(self.session, plan))
     }
 }

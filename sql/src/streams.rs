@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Column, DataFusionError, Result as DfResult, TableReference};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::has_streams;
 use millstream_engine::source::SourceSpec;
 use millstream_engine::{Error, Result};
@@ -14,6 +14,7 @@ use sqlparser::ast;
 
 use crate::catalog::{Catalog, Entry, QueryStreams, Table};
 use crate::dialect::{SqlQuery, StreamCatalog, TimeWindow};
+use crate::hidden_columns;
 use crate::session::StreamSession;
 
 /// The session's streams as one query sees them.
@@ -59,9 +60,10 @@ impl SessionStreams {
         for (key, value) in options {
             all.set(key, value);
         }
-        let spec = SourceSpec { connector: table.connector.clone(), options: all, schema };
-        let source = provider_as_source(Arc::new(self.streams.stream(spec)));
-        Ok(LogicalPlanBuilder::scan(name.clone(), source, None)?.build()?)
+        let options = self.catalog.conf().with_option_defaults(&table.connector, all);
+        let spec = SourceSpec { connector: table.connector.clone(), options, schema };
+        let source = provider_as_source(Arc::new(self.streams.stream(spec, self.catalog.registry())));
+        Ok(hidden_columns::scan(name.clone(), source)?)
     }
 }
 

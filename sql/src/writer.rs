@@ -220,12 +220,19 @@ impl Start {
 
     pub(crate) async fn start(self, session: &StreamSession) -> Result<Arc<StreamingQuery>> {
         let conf = session.conf();
+        let sink = match self.sink {
+            SinkTarget::Connector { connector, options, partition_by } => {
+                let options = conf.with_option_defaults(&connector, options);
+                SinkTarget::Connector { connector, options, partition_by }
+            }
+            other => other,
+        };
         let definition = QueryDefinition {
             name: self.name,
             plan: self.plan,
             output_mode: self.output_mode,
             trigger: self.trigger,
-            sink: self.sink,
+            sink,
             checkpoint_location: self.checkpoint_location,
             conf: conf.options().clone(),
         };

@@ -27,8 +27,8 @@ pub(super) fn batch_table(batch: &BatchRows, zone: Zone, rows_max: usize, cell_m
 /// The texts of the first `rows_max` rows, and whether there are more.
 fn cells(batch: &BatchRows, zone: Zone, rows_max: usize) -> Result<(Vec<Vec<String>>, bool)> {
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let total: usize = batch.rows.iter().map(|part| part.num_rows()).sum();
-    for part in &batch.rows {
+    let total: usize = batch.rows().map(|part| part.num_rows()).sum();
+    for part in batch.rows() {
         let count = part.num_rows().min(rows_max - rows.len());
         let columns = part.columns().iter().map(|column| texts(column.as_ref(), count, zone));
         let columns = columns.collect::<Result<Vec<_>>>()?;

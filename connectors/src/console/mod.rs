@@ -136,7 +136,7 @@ impl Console {
     fn json_line(&self, batch: &BatchRows) -> Result<String> {
         let mut line = format!("{{\"query\":{},\"batch\":{},\"rows\":[", serde_json::json!(self.query), batch.batch_id);
         let mut is_first = true;
-        for part in batch.rows.iter().filter(|part| part.num_rows() > 0) {
+        for part in batch.rows().filter(|part| part.num_rows() > 0) {
             let mut rows = Vec::new();
             write_console_json(part, ",", &mut rows).map_err(format_error)?;
             if !std::mem::take(&mut is_first) {

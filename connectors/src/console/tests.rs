@@ -86,7 +86,7 @@ fn rows(schema: &str, lines: &str) -> BatchRows {
     let schema = ddl::parse_schema(schema).expect("columns that parse");
     let mut decoder = JsonDecoder::new(&schema, JsonOptions::default()).expect("a decoder");
     let rows = decoder.decode_lines(lines.as_bytes()).expect("rows");
-    BatchRows { batch_id: 0, schema, rows }
+    BatchRows { batch_id: 0, schema, partitions: vec![rows] }
 }
 
 #[derive(Clone, Default)]
@@ -162,8 +162,8 @@ async fn tables_are_printed_as_spark_prints_them() -> Result<()> {
 async fn json_is_a_line_a_batch() -> Result<()> {
     let schema = "k STRING, t TIMESTAMP, n DECIMAL(5,2)";
     let mut first = rows(schema, r#"{"k":"a","t":"2024-01-01T00:00:01Z","n":1.5}"#);
-    let more: Vec<RecordBatch> = rows(schema, r#"{"k":"b"}"#).rows;
-    first.rows.extend(more);
+    let more: Vec<RecordBatch> = rows(schema, r#"{"k":"b"}"#).into_rows();
+    first.partitions.push(more);
     let empty = rows(schema, "");
     let options: Options = [("format", "json")].into_iter().collect();
     let lines = printed(options, vec![first, empty]).await?;

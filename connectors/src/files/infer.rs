@@ -6,10 +6,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use millstream_engine::options::Options;
 use millstream_engine::{Error, Result};
+use millstream_formats::ddl::sql_type_name;
 use object_store::ObjectStoreExt;
 
 use super::format::{Format, FormatOptions, format_error};
@@ -46,7 +47,10 @@ pub(super) async fn schema(
     let files = listing.files().await?;
     let values: Vec<_> = files.iter().map(|file| listing.partition_values(&file.path)).collect();
     check_bases(listing, &files, &values)?;
-    let folders = partitions::infer_columns(values.iter());
+    let mut folders = partitions::infer_columns(values.iter());
+    if !conf.reader("configuration").flag("spark.sql.sources.partitionColumnTypeInference.enabled", true)? {
+        folders = folders.into_iter().map(|folder| folder.with_data_type(DataType::Utf8)).collect();
+    }
     let schema = with_folders(&data, folders);
     check(format, &schema)?;
     Ok(schema)
@@ -103,12 +107,15 @@ async fn infer(format: Format, options: &FileSourceOptions, listing: &Listing) -
     }
     let at = |path: &str| Location { store: options.location.store.clone(), path: path.to_string() };
     if matches!(options.format, FormatOptions::Parquet) {
-        let schema = read::footer_schema(&at(&files[0].path)).await?;
-        let fields = schema
-            .fields()
-            .iter()
-            .map(|field| Arc::new(Field::new(field.name(), read::spark_type(field.data_type()), true)));
-        return Ok(Arc::new(Schema::new(fields.collect::<Fields>())));
+        let looked_at = if options.merge_schema { files.len() } else { 1 };
+        let mut fields: Vec<Field> = Vec::new();
+        for file in &files[..looked_at] {
+            let schema = read::footer_schema(&at(&file.path)).await?;
+            let of_file = schema.fields().iter();
+            let of_file = of_file.map(|field| Field::new(field.name(), read::spark_type(field.data_type()), true));
+            merge(&mut fields, of_file.collect(), &file.path)?;
+        }
+        return Ok(Arc::new(Schema::new(fields)));
     }
     let mut sample = Vec::new();
     let mut sampled_bytes = 0;
@@ -120,6 +127,47 @@ async fn infer(format: Format, options: &FileSourceOptions, listing: &Listing) -
         sample.push(whole(&at(&file.path)).await?);
     }
     infer_text(&options.format, &sample)
+}
+
+/// Adds the columns of one more file, by name; a column that is there must have the same type, or one that it widens to.
+fn merge(fields: &mut Vec<Field>, of_file: Vec<Field>, path: &str) -> Result<()> {
+    for field in of_file {
+        match fields.iter_mut().find(|known| known.name().eq_ignore_ascii_case(field.name())) {
+            None => fields.push(field),
+            Some(known) => {
+                let both = merged_type(known.data_type(), field.data_type()).ok_or_else(|| {
+                    Error::invalid(format!(
+                        "[CANNOT_MERGE_SCHEMAS] failed merging schemas: column {} of file {path} is {}, and {} in the files before it; declare the columns",
+                        field.name(),
+                        sql_type_name(field.data_type()),
+                        sql_type_name(known.data_type())
+                    ))
+                })?;
+                *known = known.clone().with_data_type(both);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The type of a column that some files have as `a` and others as `b`, where Spark merges them.
+fn merged_type(a: &DataType, b: &DataType) -> Option<DataType> {
+    match (a, b) {
+        (a, b) if a == b => Some(a.clone()),
+        (DataType::Struct(ours), DataType::Struct(theirs)) => {
+            let mut fields: Vec<Field> = ours.iter().map(|field| field.as_ref().clone()).collect();
+            merge(&mut fields, theirs.iter().map(|field| field.as_ref().clone()).collect(), "").ok()?;
+            Some(DataType::Struct(fields.into()))
+        }
+        (DataType::List(ours), DataType::List(theirs)) => {
+            let element = merged_type(ours.data_type(), theirs.data_type())?;
+            Some(DataType::List(Arc::new(ours.as_ref().clone().with_data_type(element))))
+        }
+        (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) if s1 == s2 => {
+            Some(DataType::Decimal128(*p1.max(p2), *s1))
+        }
+        _ => None,
+    }
 }
 
 fn infer_text(options: &FormatOptions, files: &[Bytes]) -> Result<SchemaRef> {

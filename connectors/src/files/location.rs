@@ -181,6 +181,14 @@ impl Store {
             }
         }
     }
+
+    /// The length of an object; `None` for a local file, or where the store does not tell.
+    pub(super) async fn size_bytes(&self, path: &str) -> Option<u64> {
+        match self {
+            Self::Local => None,
+            Self::Object { store, .. } => store.head(&object_path(path)).await.ok().map(|object| object.size),
+        }
+    }
 }
 
 /// Runs blocking work where it holds nobody up: on a blocking thread, or here where there is no runtime.

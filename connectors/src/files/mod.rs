@@ -16,6 +16,7 @@ mod listing;
 mod local_listing;
 mod location;
 mod manifest;
+mod metadata_column;
 mod options;
 mod partitions;
 mod read;
@@ -29,7 +30,7 @@ mod write;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use async_trait::async_trait;
 use datafusion_execution::SendableRecordBatchStream;
 use millstream_engine::Result;
@@ -77,6 +78,10 @@ impl SourceProvider for FileSourceProvider {
         infer::schema(self.0, given, &options, &listing, streaming, conf).await
     }
 
+    fn hidden_columns(&self) -> Vec<FieldRef> {
+        vec![metadata_column::field()]
+    }
+
     async fn open(&self, spec: &SourceSpec, cx: SourceContext) -> Result<Arc<dyn Source>> {
         let options = FileSourceOptions::parse(self.0, &spec.options, &cx.conf)?;
         Ok(Arc::new(FileSource::open(options, cx).await?))
@@ -90,6 +95,7 @@ impl SourceProvider for FileSourceProvider {
             uri: options.location.store.uri(&file.path),
             values: listing.partition_values(&file.path),
             size_bytes: Some(file.size_bytes),
+            modified_ms: file.modified_ms,
         };
         let files = listing.files().await?.into_iter().map(to_read).collect();
         split::cut(files, &options.format, options.ignore_missing, options.tasks)

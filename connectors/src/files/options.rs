@@ -54,6 +54,8 @@ pub(super) struct FileSourceOptions {
     pub(super) discard_ratio: f64,
     /// Files that are gone when they are read are passed over.
     pub(super) ignore_missing: bool,
+    /// Inference looks at every file, not only the first.
+    pub(super) merge_schema: bool,
     /// How many tasks read a batch.
     pub(super) tasks: usize,
     /// How rows are written in the files.
@@ -104,6 +106,7 @@ impl FileSourceOptions {
             max_cached_files: reader.parsed("maxCachedFiles", 10_000, "a whole number of files, 0 or more")?,
             discard_ratio: discard_ratio(&mut reader)?,
             ignore_missing: ignore_missing(&mut reader, conf)?,
+            merge_schema: merge_schema(format, &mut reader)?,
             tasks: tasks(conf)?,
             format: FormatOptions::parse(format, &mut reader, options, session_zone(conf)?)?,
             location,
@@ -197,6 +200,14 @@ fn discard_ratio(reader: &mut OptionReader<'_>) -> Result<f64> {
 fn ignore_missing(reader: &mut OptionReader<'_>, conf: &Options) -> Result<bool> {
     let default = conf.reader("configuration").flag("spark.sql.files.ignoreMissingFiles", false)?;
     reader.flag("ignoreMissingFiles", default)
+}
+
+/// `mergeSchema`, which only parquet files have: what is inferred from text is of all files that are looked at.
+fn merge_schema(format: Format, reader: &mut OptionReader<'_>) -> Result<bool> {
+    match format {
+        Format::Parquet => reader.flag("mergeSchema", false),
+        Format::Csv | Format::Json | Format::Text => Ok(false),
+    }
 }
 
 /// As many as the plan has partitions for the rows of a stream.

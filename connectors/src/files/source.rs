@@ -191,14 +191,15 @@ impl FileSource {
 
     /// The files of one log entry.
     async fn files_of(&self, progress: &Progress, batch_id: u64) -> Result<Vec<FileToRead>> {
-        let to_read = |path: &str, uri: String, size_bytes: Option<u64>| FileToRead {
+        let to_read = |path: &str, uri: String, size_bytes: Option<u64>, modified_ms: i64| FileToRead {
             values: self.listing.partition_values(path),
             uri,
             size_bytes,
+            modified_ms,
         };
         if let Some((_, files)) = progress.recent.iter().find(|(id, _)| *id == batch_id) {
             let uri = |file: &FoundFile| self.options.location.store.uri(&file.path);
-            return Ok(files.iter().map(|f| to_read(&f.path, uri(f), Some(f.size_bytes))).collect());
+            return Ok(files.iter().map(|f| to_read(&f.path, uri(f), Some(f.size_bytes), f.modified_ms)).collect());
         }
         let entries = progress.log.read(batch_id, |entry| entry.batch_id == batch_id).await?.ok_or_else(|| {
             Error::corrupt(format!(
@@ -210,7 +211,7 @@ impl FileSource {
             .into_iter()
             .map(|entry| {
                 let path = Location::from_uri(&entry.path)?.path;
-                Ok(to_read(&path, entry.path, None))
+                Ok(to_read(&path, entry.path, None, entry.timestamp))
             })
             .collect()
     }
@@ -289,6 +290,10 @@ impl Source for FileSource {
         let mut files = Vec::new();
         for batch_id in first..=last {
             files.extend(self.files_of(&progress, batch_id).await?);
+        }
+        for file in files.iter_mut().filter(|file| file.size_bytes.is_none()) {
+            let path = Location::from_uri(&file.uri)?.path;
+            file.size_bytes = self.options.location.store.size_bytes(&path).await;
         }
         split::cut(files, &self.options.format, self.options.ignore_missing, self.options.tasks)
     }

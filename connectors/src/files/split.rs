@@ -24,6 +24,8 @@ pub(super) struct FileToRead {
     pub(super) uri: String,
     /// Its length where it is known.
     pub(super) size_bytes: Option<u64>,
+    /// When it was last changed, in milliseconds since the epoch.
+    pub(super) modified_ms: i64,
     /// What its folders say.
     pub(super) values: Vec<PartitionValue>,
 }
@@ -33,6 +35,10 @@ pub(super) struct FileToRead {
 pub(super) struct FilePart {
     /// The file's URI.
     pub(super) path: String,
+    /// The file's length; 0 where it is not known.
+    pub(super) size_bytes: u64,
+    /// When the file was last changed, in milliseconds since the epoch.
+    pub(super) modified_ms: i64,
     /// What its folders say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) values: Vec<PartitionValue>,
@@ -63,7 +69,8 @@ pub(super) fn cut(
             false => 1,
         };
         for index in 0..of {
-            let part = FilePart { path: file.uri.clone(), values: file.values.clone(), index, of, ignore_missing };
+            let (path, values, modified_ms) = (file.uri.clone(), file.values.clone(), file.modified_ms);
+            let part = FilePart { path, size_bytes, modified_ms, values, index, of, ignore_missing };
             let descriptor = serde_json::to_value(part).map_err(|e| Error::internal(e.to_string()))?;
             splits.push(Split { descriptor, size_bytes: size_bytes / of });
         }
@@ -71,7 +78,8 @@ pub(super) fn cut(
     Ok(splits)
 }
 
-/// The length of a file that a log of an earlier run names; 0 where it is not to be had, which only costs balance.
+/// The length of a local file that a log of an earlier run names; 0 where it is not to be had, which costs balance and
+/// `_metadata.file_size`.
 fn length_of(uri: &str) -> u64 {
     let location = Location::from_uri(uri).ok();
     let path = location.and_then(|location| location.store.local_path(&location.path));
@@ -91,6 +99,7 @@ mod tests {
         let file = |size_bytes| FileToRead {
             uri: format!("file:///{size_bytes}.parquet"),
             size_bytes: Some(size_bytes),
+            modified_ms: 0,
             values: Vec::new(),
         };
         let mib = 1 << 20;

@@ -76,7 +76,7 @@ impl Sink for MemorySink {
     }
 
     async fn accept(&self, batch: BatchRows) -> Result<()> {
-        self.table.add(batch.batch_id, batch.rows, self.mode);
+        self.table.add(batch.batch_id, batch.into_rows(), self.mode);
         Ok(())
     }
 }

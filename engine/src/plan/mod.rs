@@ -24,5 +24,5 @@ pub use sink_exec::SinkExec;
 pub use source_exec::{SourceExec, SplitsFrom};
 pub(crate) use stream_limit::{LIMITS_FIELD, limit_counts};
 pub use stream_limit::{StreamLimitExec, StreamLimitNode, limit_streams};
-pub use stream_table::{BatchTable, StreamTable};
+pub use stream_table::{BatchTable, StreamTable, hidden_columns};
 pub use streams::{has_streams, number_streams};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion_common::Result;
 use datafusion_expr::{Expr, TableType};
@@ -22,16 +22,19 @@ pub struct StreamTable {
     id: u64,
     number: Option<u32>,
     spec: SourceSpec,
+    /// What can be scanned: the stream's columns, then the hidden ones.
+    columns: SchemaRef,
 }
 
 impl StreamTable {
-    /// A stream of its own, different from every other.
-    pub fn new(spec: SourceSpec) -> Self {
+    /// A stream of its own, different from every other, its connector found in `registry`.
+    pub fn new(spec: SourceSpec, registry: &Registry) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), number: None, spec }
+        let columns = all_columns(&spec, registry);
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), number: None, spec, columns }
     }
 
-    /// What it is.
+    /// What it is. Its schema has the columns that are not hidden.
     pub fn spec(&self) -> &SourceSpec {
         &self.spec
     }
@@ -50,7 +53,7 @@ impl StreamTable {
 #[async_trait]
 impl TableProvider for StreamTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.spec.schema)
+        Arc::clone(&self.columns)
     }
 
     fn table_type(&self) -> TableType {
@@ -70,8 +73,8 @@ impl TableProvider for StreamTable {
             );
         };
         let partitions = session.config().target_partitions();
-        let exec = SourceExec::try_new(self.spec.clone(), SplitsFrom::Batch(number), projection.cloned(), partitions)?;
-        Ok(Arc::new(exec))
+        let spec = read_with(&self.spec, &self.columns, projection);
+        Ok(Arc::new(SourceExec::try_new(spec, SplitsFrom::Batch(number), projection.cloned(), partitions)?))
     }
 }
 
@@ -83,13 +86,16 @@ pub struct BatchTable {
     name: Option<String>,
     spec: SourceSpec,
     registry: Arc<Registry>,
+    /// What can be scanned: the table's columns, then the hidden ones.
+    columns: SchemaRef,
 }
 
 impl BatchTable {
     /// The table that `spec` tells of, its connector found in `registry`.
     pub fn new(spec: SourceSpec, registry: Arc<Registry>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), name: None, spec, registry }
+        let columns = all_columns(&spec, &registry);
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), name: None, spec, registry, columns }
     }
 
     /// The same table, called `name` in plans and progress.
@@ -97,7 +103,7 @@ impl BatchTable {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// What it is.
+    /// What it is. Its schema has the columns that are not hidden.
     pub fn spec(&self) -> &SourceSpec {
         &self.spec
     }
@@ -106,7 +112,7 @@ impl BatchTable {
 #[async_trait]
 impl TableProvider for BatchTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.spec.schema)
+        Arc::clone(&self.columns)
     }
 
     fn table_type(&self) -> TableType {
@@ -133,7 +139,41 @@ impl TableProvider for BatchTable {
                 (SplitsFrom::Plan(splits), partitions)
             }
         };
-        let scan = SourceExec::try_new(self.spec.clone(), from, projection.cloned(), partitions)?;
+        let scan = SourceExec::try_new(
+            read_with(&self.spec, &self.columns, projection),
+            from,
+            projection.cloned(),
+            partitions,
+        )?;
         Ok(Arc::new(scan.named(self.name.clone())))
     }
+}
+
+/// The columns of a stream and then those that are hidden, but for names that the stream has itself.
+fn all_columns(spec: &SourceSpec, registry: &Registry) -> SchemaRef {
+    let schema = &spec.schema;
+    let mut hidden = registry.source(&spec.connector).map(|source| source.hidden_columns()).unwrap_or_default();
+    hidden.retain(|hidden| !schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(hidden.name())));
+    if hidden.is_empty() {
+        return Arc::clone(schema);
+    }
+    let fields: Vec<FieldRef> = schema.fields().iter().cloned().chain(hidden).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// What a scan reads: with the hidden columns only where it asks for one.
+fn read_with(spec: &SourceSpec, columns: &SchemaRef, projection: Option<&Vec<usize>>) -> SourceSpec {
+    let shown = spec.schema.fields().len();
+    let asks = projection.map_or(columns.fields().len() > shown, |wanted| wanted.iter().any(|at| *at >= shown));
+    if asks { spec.with_hidden_columns(&columns.fields()[shown..]) } else { spec.clone() }
+}
+
+/// The table's hidden columns, by their places in its schema; empty for tables of other kinds.
+pub fn hidden_columns(table: &dyn TableProvider) -> std::ops::Range<usize> {
+    let shown = match (table.downcast_ref::<StreamTable>(), table.downcast_ref::<BatchTable>()) {
+        (Some(stream), _) => stream.spec.schema.fields().len(),
+        (None, Some(batch)) => batch.spec.schema.fields().len(),
+        (None, None) => return 0..0,
+    };
+    shown..table.schema().fields().len()
 }

@@ -37,7 +37,8 @@ pub async fn check_sink(
             }
             Delivery::Rows => {
                 for _ in 0..2 {
-                    sink.accept(BatchRows { batch_id, schema: batch.schema(), rows: vec![batch.clone()] }).await?;
+                    sink.accept(BatchRows { batch_id, schema: batch.schema(), partitions: vec![vec![batch.clone()]] })
+                        .await?;
                 }
                 rows += batch.num_rows();
             }

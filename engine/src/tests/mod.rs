@@ -18,6 +18,7 @@ use datafusion_physical_plan::ExecutionPlan;
 use datafusion_session::Session;
 
 use crate::plan::{EnginePlanner, StreamTable, configure_for_streams};
+use crate::registry::Registry;
 use numbers::numbers_spec;
 
 /// A session with streams `n` and `m` of numbers, planned as streams are, with `partitions` source partitions.
@@ -29,7 +30,8 @@ fn session(partitions: usize) -> SessionContext {
         .build();
     let context = SessionContext::new_with_state(state);
     for name in ["n", "m"] {
-        context.register_table(name, Arc::new(StreamTable::new(numbers_spec()))).expect("a new table");
+        let stream = StreamTable::new(numbers_spec(), &Registry::default());
+        context.register_table(name, Arc::new(stream)).expect("a new table");
     }
     context
 }

@@ -142,7 +142,7 @@ impl Sink for Keep {
         if *self.fails_at.lock().expect("a lock") == Some(batch.batch_id) {
             return Err(Error::unavailable("the sink is out of reach"));
         }
-        self.batches.lock().expect("a lock").insert(batch.batch_id, batch.rows);
+        self.batches.lock().expect("a lock").insert(batch.batch_id, batch.into_rows());
         Ok(())
     }
 }

@@ -72,7 +72,7 @@ fn column(field: &Field, separator: &str) -> String {
     text
 }
 
-fn simple_name(data_type: &DataType) -> String {
+pub(super) fn simple_name(data_type: &DataType) -> String {
     let name = match data_type {
         DataType::Null => "void",
         DataType::Boolean => "boolean",

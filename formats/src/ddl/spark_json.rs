@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields};
 
+use super::print::simple_name;
 use super::{COMMENT, parse};
 use crate::error::{Error, Result};
 use crate::json::Value;
 use crate::types;
+use crate::types::map_entries;
 
 /// Whether the text can only be JSON: a type's name has neither braces nor a leading quote.
 pub(super) fn looks_like(text: &str) -> bool {
@@ -59,4 +61,50 @@ fn required<'a>(value: &'a Value, key: &str) -> Result<&'a Value> {
 
 fn flag(value: &Value, key: &str) -> bool {
     value.get(key) != Some(&Value::Bool(false))
+}
+
+/// The JSON of a struct with these columns, as Spark prints it.
+pub(super) fn of_columns(columns: &Fields) -> String {
+    let fields: Vec<String> = columns.iter().map(|field| of_field(field)).collect();
+    format!("{{\"type\":\"struct\",\"fields\":[{}]}}", fields.join(","))
+}
+
+fn of_field(field: &Field) -> String {
+    let text = |text: &str| Value::String(text.to_owned()).to_string();
+    let metadata = match field.metadata().get(COMMENT) {
+        Some(comment) => format!("{{\"comment\":{}}}", text(comment)),
+        None => "{}".to_owned(),
+    };
+    format!(
+        "{{\"name\":{},\"type\":{},\"nullable\":{},\"metadata\":{metadata}}}",
+        text(field.name()),
+        of_type(field.data_type()),
+        field.is_nullable()
+    )
+}
+
+fn of_type(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Struct(columns) => of_columns(columns),
+        DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => format!(
+            "{{\"type\":\"array\",\"elementType\":{},\"containsNull\":{}}}",
+            of_type(element.data_type()),
+            element.is_nullable()
+        ),
+        DataType::Map(entries, _) => match map_entries(entries) {
+            Some((key, value)) => format!(
+                "{{\"type\":\"map\",\"keyType\":{},\"valueType\":{},\"valueContainsNull\":{}}}",
+                of_type(key.data_type()),
+                of_type(value.data_type()),
+                value.is_nullable()
+            ),
+            None => "\"map\"".to_owned(),
+        },
+        // The only names that differ from those of SQL.
+        DataType::Int8 => "\"byte\"".to_owned(),
+        DataType::Int16 => "\"short\"".to_owned(),
+        DataType::Int32 => "\"integer\"".to_owned(),
+        DataType::Int64 => "\"long\"".to_owned(),
+        other => format!("\"{}\"", simple_name(other)),
+    }
 }

@@ -381,6 +381,23 @@ async fn foreach_opens_processes_and_closes_as_in_spark() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn foreach_writes_each_partition_with_rows_on_its_own() -> Result<()> {
+    let session = session().await?;
+    session.set_conf("millstream.source.partitions", "3")?;
+    let (stream, frame) = pushed(&session).await?;
+    // Two pieces of input for three partitions.
+    stream.add_rows(vec![row("a", 1)])?;
+    stream.add_rows(vec![row("b", 2)])?;
+    let calls = Calls::default();
+    let query = frame.write_stream().foreach(calls.clone()).start().await?;
+    query.process_all_available().await?;
+    query.stop().await?;
+    let expected = ["open 0 0", "row 1", "close well", "open 1 0", "row 2", "close well"];
+    assert_eq!(*calls.0.lock().expect("no thread panics"), expected);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn frames_from_frames() -> Result<()> {
     let session = session().await?;
     let table = session.sql("SELECT * FROM VALUES ('a', 1), ('b', 2), ('a', 3) AS t(k, v)").await?;

@@ -13,7 +13,7 @@ mod window;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::project_schema;
 use datafusion_execution::SendableRecordBatchStream;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
@@ -28,6 +28,7 @@ pub(super) use parquet_file::footer_schema;
 
 use super::format::{Format, FormatOptions, format_error};
 use super::location::{Location, Store, disk_error, store_error};
+use super::metadata_column;
 use super::partitions::{self, PartitionValue};
 use super::split::FilePart;
 use crate::rows::arrow_error;
@@ -107,8 +108,8 @@ pub(super) fn read(format: Format, spec: &SourceSpec, request: ReadRequest) -> R
         None => Zone::UTC,
     };
     let ignore_missing = part.ignore_missing;
-    let columns = Columns::new(&spec.schema, &request.projection, part.values, zone)?;
     let options = FormatOptions::of(format, &spec.options, zone)?;
+    let columns = Columns::new(spec, &request.projection, part.clone(), zone)?;
     let part = PartOf { location: Location::from_uri(&part.path)?, index: part.index, of: part.of };
     let batch_rows = config.batch_size();
     let schema = Arc::clone(&columns.in_file.schema);
@@ -175,42 +176,62 @@ struct FileColumns {
     schema: SchemaRef,
 }
 
-/// The columns of the result: some in the file, some in the names of its folders.
+/// The columns of the result: some in the file, some in the names of its folders, and where the file is.
 #[derive(Debug)]
 struct Columns {
     out_schema: SchemaRef,
     in_file: FileColumns,
-    /// For each column of the result, its value where a folder tells it.
-    values: Vec<Option<Option<String>>>,
+    /// For each column of the result.
+    from: Vec<ValuesFrom>,
+    part: FilePart,
     zone: Zone,
 }
 
+/// Where a column's values are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ValuesFrom {
+    File,
+    Folder(Option<String>),
+    Metadata,
+}
+
+impl ValuesFrom {
+    fn of(field: &Field, folders: &[PartitionValue]) -> Self {
+        let found = folders.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
+        found.map_or(Self::File, |(_, value)| Self::Folder(value.clone()))
+    }
+}
+
 impl Columns {
-    fn new(schema: &SchemaRef, projection: &[usize], folders: Vec<PartitionValue>, zone: Zone) -> Result<Self> {
+    fn new(spec: &SourceSpec, projection: &[usize], part: FilePart, zone: Zone) -> Result<Self> {
+        let (schema, shown) = (&spec.schema, spec.shown_columns());
         let out_schema = project_schema(schema, Some(&projection.to_vec()))?;
-        let value_of = |field: &FieldRef| {
-            let found = folders.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
-            found.map(|(_, value)| value.clone())
+        let from = |at: &usize| match *at < shown {
+            true => ValuesFrom::of(&schema.fields()[*at], &part.values),
+            false => ValuesFrom::Metadata,
         };
-        let values: Vec<Option<Option<String>>> = out_schema.fields().iter().map(value_of).collect();
-        let data: Vec<usize> =
-            (0..schema.fields().len()).filter(|at| value_of(&schema.fields()[*at]).is_none()).collect();
+        let is_in_file = |at: &usize| from(at) == ValuesFrom::File;
+        let data: Vec<usize> = (0..schema.fields().len()).filter(is_in_file).collect();
         let wanted: Vec<usize> =
             projection.iter().filter_map(|at| data.iter().position(|data_at| data_at == at)).collect();
         let all = schema.project(&data).map_err(arrow_error)?;
         let in_file = FileColumns { schema: Arc::new(all.project(&wanted).map_err(arrow_error)?), all, wanted };
-        Ok(Self { out_schema, in_file, values, zone })
+        let from = projection.iter().map(from).collect();
+        Ok(Self { out_schema, in_file, from, part, zone })
     }
 
     /// The rows of the file with what its folders say.
     fn complete(&self, batch: RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
         let mut from_file = batch.columns().iter();
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.values.len());
-        for (value, field) in self.values.iter().zip(self.out_schema.fields()) {
-            match value {
-                Some(value) => columns.push(partitions::constant(value.as_deref(), field, self.zone, rows)?),
-                None => columns.extend(from_file.next().cloned()),
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.from.len());
+        for (from, field) in self.from.iter().zip(self.out_schema.fields()) {
+            match from {
+                ValuesFrom::File => columns.extend(from_file.next().cloned()),
+                ValuesFrom::Folder(value) => {
+                    columns.push(partitions::constant(value.as_deref(), field, self.zone, rows)?)
+                }
+                ValuesFrom::Metadata => columns.push(metadata_column::column(&self.part, rows)?),
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

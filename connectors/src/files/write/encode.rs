@@ -8,17 +8,22 @@ use arrow::datatypes::SchemaRef;
 use millstream_engine::options::OptionReader;
 use millstream_engine::{Error, Result};
 use millstream_formats::csv::CsvEncoder;
+use millstream_formats::ddl::to_spark_json;
 use millstream_formats::json::JsonEncoder;
 use millstream_formats::text::{TextOptions, encode_text};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as ParquetCompression, GzipLevel, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::files::format::{Format, FormatOptions, format_error};
 
 /// A row group is closed when what is encoded of it has so many bytes: it is all held in memory until then.
 const ROW_GROUP_BYTES: usize = 32 << 20;
+
+/// The key of a parquet file's metadata that holds Spark's schema.
+const SPARK_SCHEMA: &str = "org.apache.spark.sql.parquet.row.metadata";
 
 /// How files are compressed, by the names of Spark's `compression` option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +138,8 @@ impl Encoder {
                     // Statistics of pages cost time in writing and serve nobody who reads whole batches.
                     .set_statistics_enabled(EnabledStatistics::Chunk)
                     .set_offset_index_disabled(true)
+                    // Types that parquet does not tell apart: what Spark reads instead of guessing.
+                    .set_key_value_metadata(Some(vec![KeyValue::new(SPARK_SCHEMA.to_string(), to_spark_json(schema))]))
                     .build();
                 let options = ArrowWriterOptions::new()
                     .with_properties(properties)

@@ -35,6 +35,7 @@ use sqlparser::tokenizer::Span;
 use super::parser::parse_expression;
 use super::relations;
 use super::statement::SqlQuery;
+use crate::hidden_columns;
 use scope::Scope;
 
 /// What a session knows about streams: how the relations that SQL has no plan for become plans.
@@ -83,7 +84,8 @@ pub struct TimeWindow {
 /// [`DataFusionError::Plan`] with Spark's error condition for what does not resolve or has a wrong type.
 pub async fn plan_query(state: &SessionState, catalog: &dyn StreamCatalog, query: &SqlQuery) -> Result<LogicalPlan> {
     let tables = lookup_tables(state, &query.ast).await?;
-    let planner = Planner::new(state, Some(catalog), tables);
+    let mut planner = Planner::new(state, Some(catalog), tables);
+    planner.names_hidden = hidden_columns::names_hidden_in_sql(&query.ast.to_string());
     planner.query(&query.ast, &Env::default())
 }
 
@@ -113,6 +115,8 @@ struct Planner<'a> {
     zone: Arc<str>,
     /// How many subqueries without a name there have been: the same query gets the same numbers, whenever it is planned.
     nameless: Cell<usize>,
+    /// Whether the query may name a column that sources hide.
+    names_hidden: bool,
 }
 
 /// What a query can see besides its own relations.
@@ -131,7 +135,7 @@ impl<'a> Planner<'a> {
         tables: HashMap<String, Arc<dyn TableSource>>,
     ) -> Self {
         let zone = state.config_options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_string());
-        Self { state, catalog, tables, zone: zone.into(), nameless: Cell::new(0) }
+        Self { state, catalog, tables, zone: zone.into(), nameless: Cell::new(0), names_hidden: false }
     }
 
     fn next_number(&self) -> usize {

@@ -13,6 +13,7 @@ use super::scope::{Scope, ScopeColumn, columns_of, same};
 use super::{Env, Planner, error_at, name_parts, table_key, table_reference, unsupported};
 use crate::dialect::relations::{StreamRelation, WatermarkClause};
 use crate::expressions::{Op, Semantics};
+use crate::hidden_columns;
 
 /// A plan and how its columns can be named.
 pub(super) struct Relation {
@@ -26,12 +27,43 @@ impl Relation {
         Self { plan, columns }
     }
 
+    /// The same with the columns that its source hides, which `*` leaves out.
+    fn revealed(plan: LogicalPlan) -> Result<Self> {
+        let Some(revealed) = hidden_columns::reveal_in_relation(&plan)? else { return Ok(Self::of_plan(plan)) };
+        let mut relation = Self::of_plan(revealed);
+        let shown = plan.schema().fields().len();
+        relation.columns.iter_mut().skip(shown).for_each(|column| column.is_source_hidden = true);
+        Ok(relation)
+    }
+
+    /// `plan`, which has this relation's columns at its start.
+    fn over(self, plan: LogicalPlan) -> Self {
+        let mut relation = Self::of_plan(plan);
+        for (column, before) in relation.columns.iter_mut().zip(self.columns) {
+            column.is_source_hidden = before.is_source_hidden;
+        }
+        relation
+    }
+
+    /// Without the columns that its source hides.
+    fn shown(self) -> Result<Self> {
+        if self.columns.iter().all(|column| !column.is_source_hidden) {
+            return Ok(self);
+        }
+        let shown = self.columns.into_iter().filter(|column| !column.is_source_hidden).map(|column| column.expr);
+        Ok(Self::of_plan(LogicalPlanBuilder::from(self.plan).project(shown.collect::<Vec<_>>())?.build()?))
+    }
+
     /// Its columns under one more name: a plain alias, or one with names for the columns.
     fn aliased(self, alias: &TableAlias) -> Result<Self> {
         let names: Vec<String> = alias.columns.iter().map(|column| column.name.value.clone()).collect();
-        let plan = if names.is_empty() { self.plan } else { rename_columns(self.plan, &names)? };
-        let plan = LogicalPlanBuilder::from(plan).alias(TableReference::bare(alias.name.value.as_str()))?.build()?;
-        Ok(Self::of_plan(plan))
+        let renamed = match names.is_empty() {
+            true => self,
+            false => Self::of_plan(rename_columns(self.shown()?.plan, &names)?),
+        };
+        let name = TableReference::bare(alias.name.value.as_str());
+        let plan = LogicalPlanBuilder::from(renamed.plan.clone()).alias(name)?.build()?;
+        Ok(renamed.over(plan))
     }
 
     /// Its columns under no name, kept apart from those of other such relations by a number that nobody can write.
@@ -87,7 +119,11 @@ impl Planner<'_> {
                     }
                     None => self.named_table(&parts, env).map_err(|error| at_name(name, error))?,
                 };
-                let relation = self.watermarked(Relation::of_plan(plan), clauses.watermark.as_ref())?;
+                let relation = match self.names_hidden {
+                    true => Relation::revealed(plan)?,
+                    false => Relation::of_plan(plan),
+                };
+                let relation = self.watermarked(relation, clauses.watermark.as_ref())?;
                 match alias {
                     Some(alias) => relation.aliased(alias),
                     None => Ok(relation),
@@ -127,7 +163,7 @@ impl Planner<'_> {
                 name.join(".")
             )));
         };
-        LogicalPlanBuilder::scan(table_reference(parts), Arc::clone(source), None)?.build()
+        hidden_columns::scan(table_reference(parts), Arc::clone(source))
     }
 
     /// `range(…)` and what else is registered.
@@ -167,7 +203,7 @@ impl Planner<'_> {
         let scope = Scope::new(relation.columns.clone(), Arc::clone(relation.plan.schema()), None);
         let expr = self.expr(&clause.expr, &scope)?;
         let (plan, column) = match (&clause.name, expr) {
-            (None, Expr::Column(column)) => (relation.plan, column),
+            (None, Expr::Column(column)) => (relation.plan.clone(), column),
             (None, other) => {
                 let message = format!(
                     "[EVENT_TIME_MUST_BE_TOP_LEVEL_COLUMN] the event time must be a column, not {other}: name it with AS"
@@ -179,12 +215,12 @@ impl Planner<'_> {
                 let mut columns: Vec<Expr> = relation.plan.schema().columns().into_iter().map(Expr::Column).collect();
                 let qualifier = relation.plan.schema().qualified_field(0).0.cloned();
                 columns.push(expr.alias_qualified(qualifier.clone(), name));
-                let plan = LogicalPlanBuilder::from(relation.plan).project(columns)?.build()?;
+                let plan = LogicalPlanBuilder::from(relation.plan.clone()).project(columns)?.build()?;
                 (plan, Column::new(qualifier, name))
             }
         };
         let plan = self.streams()?.watermark_plan(plan, &column, clause.delay_ms)?;
-        Ok(Relation::of_plan(plan))
+        Ok(relation.over(plan))
     }
 
     fn join(
@@ -236,12 +272,12 @@ fn join_keys(
     constraint: &JoinConstraint,
 ) -> Result<Vec<(ScopeColumn, ScopeColumn)>> {
     let find = |relation: &Relation, name: &str| {
-        relation.columns.iter().find(|column| !column.is_hidden && same(&column.name, name)).cloned()
+        relation.columns.iter().find(|column| column.is_shown() && same(&column.name, name)).cloned()
     };
     let names: Vec<String> = match constraint {
         JoinConstraint::Using(names) => names.iter().map(|name| name_parts(name).join(".")).collect(),
         JoinConstraint::Natural => {
-            let ours = left.columns.iter().filter(|column| !column.is_hidden).map(|column| column.name.clone());
+            let ours = left.columns.iter().filter(|column| column.is_shown()).map(|column| column.name.clone());
             ours.filter(|name| find(right, name).is_some()).collect()
         }
         JoinConstraint::On(_) | JoinConstraint::None => return Ok(Vec::new()),

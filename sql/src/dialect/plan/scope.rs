@@ -28,6 +28,15 @@ pub(super) struct ScopeColumn {
     pub(super) expr: Expr,
     /// Whether only its qualified name reaches it, as the right side's key of a `USING` join.
     pub(super) is_hidden: bool,
+    /// Whether its source hides it: any name of it reaches it, `*` does not.
+    pub(super) is_source_hidden: bool,
+}
+
+impl ScopeColumn {
+    /// Whether a plain `*` has it.
+    pub(super) fn is_shown(&self) -> bool {
+        !self.is_hidden && !self.is_source_hidden
+    }
 }
 
 /// Everything that can be named at one place.
@@ -96,6 +105,7 @@ impl<'a> Scope<'a> {
             .filter(
                 |column| if qualifier.is_empty() { !column.is_hidden } else { ends_with(&column.qualifier, qualifier) },
             )
+            .filter(|column| !column.is_source_hidden)
             .collect()
     }
 
@@ -168,7 +178,7 @@ impl<'a> Scope<'a> {
         let name = parts.iter().map(|part| format!("`{}`", part.value)).collect::<Vec<_>>().join(".");
         let wanted = parts.last().map(|part| part.value.to_lowercase()).unwrap_or_default();
         let mut known: Vec<&str> =
-            self.columns.iter().filter(|column| !column.is_hidden).map(|column| column.name.as_str()).collect();
+            self.columns.iter().filter(|column| column.is_shown()).map(|column| column.name.as_str()).collect();
         known.sort_by_key(|name| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted));
         known.truncate(5);
         let span = parts.first().map_or(Span::empty(), |part| part.span);
@@ -191,6 +201,7 @@ pub(super) fn columns_of(schema: &DFSchema) -> Vec<ScopeColumn> {
             name: field.name().clone(),
             expr: Expr::Column(Column::new(qualifier.cloned(), field.name())),
             is_hidden: false,
+            is_source_hidden: false,
         })
         .collect()
 }

@@ -90,6 +90,7 @@ impl Planner<'_> {
                 name: item.name,
                 expr: item.expr,
                 is_hidden: false,
+                is_source_hidden: false,
             }));
         }
         Ok(relation)

@@ -45,7 +45,13 @@ impl Planner<'_> {
                 old.is_hidden = true;
             }
             scope.windows.push((names::of(&ast::Expr::Function(function)), expr.clone()));
-            scope.columns.push(ScopeColumn { qualifier: Vec::new(), name, expr, is_hidden: false });
+            scope.columns.push(ScopeColumn {
+                qualifier: Vec::new(),
+                name,
+                expr,
+                is_hidden: false,
+                is_source_hidden: false,
+            });
             let last = scope.columns.len() - 1;
             scope.generated.push(last);
         }
