@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::batch_context::BatchContext;
-use crate::checkpoint::{Checkpoint, CommitEntry, OffsetEntry, PINNED_CONF, Recovered};
+use crate::checkpoint::{Checkpoint, CommitEntry, OffsetEntry, PINNED_CONF, Purge, Recovered};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::QueryIdle;
@@ -61,6 +61,7 @@ pub(crate) struct BatchLoop {
     static_nodes: Vec<(u32, String)>,
     pinned_conf: Map<String, Value>,
     // Changes from batch to batch.
+    purge: Purge,
     next_batch_id: u64,
     pending: Option<OffsetEntry>,
     /// Where each source of the last committed batch ended.
@@ -158,6 +159,7 @@ impl BatchLoop {
             static_tables: StaticTables::of_plan(&planned.plan),
             limits,
             planned,
+            purge: Purge::new(checkpoint.offsets.clone(), checkpoint.commits.clone()),
             checkpoint,
             sources,
             sink,
@@ -181,6 +183,7 @@ impl BatchLoop {
     /// Runs until the trigger has had enough, the query is stopped, or something fails.
     pub(crate) async fn run(mut self) -> Result<()> {
         let result = self.run_trigger().await;
+        let purged = self.purge.finish().await;
         join_all(self.sources.iter().map(|source| source.stop())).await;
         self.sink.stop().await;
         match result {
@@ -189,7 +192,7 @@ impl BatchLoop {
                 debug!(%error, "a batch was abandoned when the query was stopped");
                 Ok(())
             }
-            other => other,
+            other => other.and(purged),
         }
     }
 
@@ -428,15 +431,14 @@ impl BatchLoop {
     }
 
     /// What nobody needs any more once `intent` is committed.
-    async fn let_go_of(&self, intent: &Intent) -> Result<()> {
+    async fn let_go_of(&mut self, intent: &Intent) -> Result<()> {
         for (source, end) in self.sources.iter().zip(&intent.entry.offsets) {
             if let Some(end) = end {
                 source.commit(end).await?;
             }
         }
         if let Some(old) = (intent.batch_id + 1).checked_sub(self.settings.min_batches_to_retain + 1) {
-            self.checkpoint.offsets.remove(old).await?;
-            self.checkpoint.commits.remove(old).await?;
+            self.purge.remove(old).await?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod compact_log;
 mod fence;
 mod metadata;
 mod offset_log;
+mod purge;
 mod recovery;
 
 pub use commit_log::{CommitEntry, CommitLog};
@@ -26,6 +27,7 @@ pub use compact_log::{CompactLog, CompactLogOptions};
 pub use fence::Fence;
 pub use metadata::QueryMetadata;
 pub use offset_log::{OffsetEntry, OffsetLog, PINNED_CONF};
+pub(crate) use purge::Purge;
 pub use recovery::{Checkpoint, Recovered};
 
 use crate::error::{Error, Result};
