@@ -484,7 +484,8 @@ impl BatchLoop {
         let json = |offset: Option<&Offset>| offset.map_or(Value::Null, |offset| offset.json().clone());
         let sources = self.sources.iter().enumerate().map(|(i, source)| SourceProgress {
             description: source.description(),
-            start_offset: json(intent.starts[i].as_ref()),
+            // Where the stream itself starts is not told: a first batch has no start, as in Spark.
+            start_offset: json(self.committed[i].as_ref()),
             end_offset: json(intent.entry.offsets[i].as_ref()),
             latest_offset: json(newest[i].as_ref()),
             num_input_rows: ran.input_rows[i],

@@ -178,6 +178,22 @@ impl ClientSettings {
         config
     }
 
+    /// The configuration of a client that reads, with `defaults` for what was not given. It joins no group, keeps no
+    /// offsets, and says where partitions end and which offsets are not there.
+    pub(super) fn reading_config(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        // Java's default, and so Spark's; librdkafka's own is the other one.
+        let defaults = [defaults, &[("isolation.level", "read_uncommitted")]].concat();
+        let fixed = [
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "true"),
+            ("auto.offset.reset", "error"),
+        ];
+        let mut config = self.config(&defaults, &fixed);
+        config.remove("group.id");
+        config
+    }
+
     fn take(&mut self, name: String, value: String, role: Role) -> Result<()> {
         if let Some((_, instead)) = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name) {
             return Err(Error::invalid(format!("Kafka option '{name}' is not supported: {instead}")));

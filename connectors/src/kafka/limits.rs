@@ -1,6 +1,7 @@
 //! How much a batch takes, and how it is cut into pieces: Spark's rules, as plain functions of numbers.
 
 use millstream_engine::source::ReadLimit;
+use serde::{Deserialize, Serialize};
 
 use super::offsets::{Positions, TopicPartition};
 
@@ -71,7 +72,7 @@ fn begin(at: &TopicPartition, from: &Positions, new: &Positions) -> Option<i64> 
 }
 
 /// Offsets of one partition: from `from` up to, and without, `until`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Range {
     /// Of which partition.
     pub(super) at: TopicPartition,

@@ -7,26 +7,36 @@
 //! `options.rs` (what a user can say) → `source.rs` (which offsets a batch reads) → `reader.rs` (offsets to rows) →
 //! `native.rs` (librdkafka's fast calls, the one place with unsafe code).
 
-#![expect(dead_code, reason = "the reading half follows")]
-
 mod client;
+mod columns;
+mod lane;
 mod limits;
+mod lookup;
+mod loss;
+mod native;
 mod offsets;
 mod options;
+mod planned;
+mod position;
+mod reader;
 mod security;
+mod source;
 mod subscription;
+mod table;
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion_execution::SendableRecordBatchStream;
+use millstream_engine::Result;
 use millstream_engine::options::Options;
-use millstream_engine::source::{ReadRequest, Source, SourceContext, SourceProvider, SourceSpec};
-use millstream_engine::{Error, Result};
+use millstream_engine::source::{ReadRequest, Source, SourceContext, SourceProvider, SourceSpec, Split};
 
 use crate::rate::refuse_schema;
+use crate::rows::default_parallelism;
 use options::KafkaSourceOptions;
+use source::KafkaSource;
 
 /// `USING kafka`, read.
 #[derive(Debug)]
@@ -49,13 +59,25 @@ impl SourceProvider for KafkaSourceProvider {
         Ok(schema(KafkaSourceOptions::parse(options, streaming)?.include_headers))
     }
 
-    async fn open(&self, _spec: &SourceSpec, _cx: SourceContext) -> Result<Arc<dyn Source>> {
-        Err(Error::unsupported("the kafka source cannot be read yet"))
+    async fn open(&self, spec: &SourceSpec, cx: SourceContext) -> Result<Arc<dyn Source>> {
+        let options = KafkaSourceOptions::parse(&spec.options, true)?;
+        let readers = readers(&cx.conf)?;
+        Ok(Arc::new(KafkaSource::open(options, readers, cx)?))
     }
 
-    fn read(&self, _spec: &SourceSpec, _request: ReadRequest) -> Result<SendableRecordBatchStream> {
-        Err(Error::unsupported("the kafka source cannot be read yet"))
+    async fn batch_splits(&self, spec: &SourceSpec) -> Result<Vec<Split>> {
+        table::splits(spec, default_parallelism()).await
     }
+
+    fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
+        reader::read(spec, request)
+    }
+}
+
+/// As many as the plan has partitions for the rows of a stream.
+fn readers(conf: &Options) -> Result<usize> {
+    let configured = conf.reader("configuration").positive("millstream.source.partitions")?;
+    Ok(configured.and_then(|readers| usize::try_from(readers).ok()).unwrap_or_else(default_parallelism))
 }
 
 /// The columns of every topic, which are Spark's.

@@ -56,6 +56,18 @@ pub(super) enum Place {
     Timestamps(Positions),
 }
 
+impl Place {
+    /// Whether it is `end`, −1 or −2, in any partition.
+    fn has(&self, end: i64) -> bool {
+        match self {
+            Self::Earliest => end == EARLIEST,
+            Self::Latest => end == LATEST,
+            Self::Offsets(offsets) => offsets.values().any(|offset| *offset == end),
+            Self::Timestamp(_) | Self::Timestamps(_) => false,
+        }
+    }
+}
+
 /// What a Kafka source was told.
 #[derive(Clone, Debug)]
 pub(super) struct KafkaSourceOptions {
@@ -122,6 +134,16 @@ impl KafkaSourceOptions {
         reader.finish()?;
         Ok(parsed)
     }
+
+    /// Refuses what makes sense for a stream alone, when the table is read as a batch.
+    pub(super) fn check_as_table(&self) -> Result<()> {
+        match self.starting.has(LATEST) {
+            true => Err(Error::invalid(
+                "kafka source: option 'startingOffsets' is latest: a table read as a batch would have no rows; start at 'earliest', an offset or a time",
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The name of the group in `kafka.group.id`, where `commitOffsetsToKafka` asks for one.
@@ -155,19 +177,18 @@ fn starting(reader: &mut OptionReader<'_>, streaming: bool) -> Result<Place> {
 fn ending(reader: &mut OptionReader<'_>, streaming: bool) -> Result<Place> {
     const NAMES: [&str; 3] = ["endingTimestamp", "endingOffsetsByTimestamp", "endingOffsets"];
     let place = place(reader, NAMES)?;
+    if place.as_ref().is_some_and(|place| place.has(EARLIEST)) {
+        return Err(Error::invalid(
+            "kafka source: option 'endingOffsets' is earliest: a table read as a batch would have no rows; end at 'latest', an offset or a time",
+        ));
+    }
     if streaming && place.is_some() {
         return Err(Error::invalid(format!(
             "kafka source: ending offsets are not valid in streaming queries ('{}'): a stream has no end; leave them out, or read the table as a batch",
             NAMES.join("', '")
         )));
     }
-    let place = place.unwrap_or(Place::Latest);
-    if place == Place::Earliest || matches!(&place, Place::Offsets(o) if o.values().any(|o| *o == EARLIEST)) {
-        return Err(Error::invalid(
-            "kafka source: option 'endingOffsets' is earliest: a table read as a batch would have no rows; end at 'latest', an offset or a time",
-        ));
-    }
-    Ok(place)
+    Ok(place.unwrap_or(Place::Latest))
 }
 
 fn place(reader: &mut OptionReader<'_>, names: [&str; 3]) -> Result<Option<Place>> {
@@ -257,7 +278,11 @@ mod tests {
     fn parse(pairs: &[(&str, &str)], streaming: bool) -> Result<KafkaSourceOptions> {
         let given = [("kafka.bootstrap.servers", "b:9092"), ("subscribe", "t")];
         let options: Options = given.iter().chain(pairs).copied().collect();
-        KafkaSourceOptions::parse(&options, streaming)
+        let parsed = KafkaSourceOptions::parse(&options, streaming)?;
+        if !streaming {
+            parsed.check_as_table()?;
+        }
+        Ok(parsed)
     }
 
     #[test]
