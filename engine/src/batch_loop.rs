@@ -491,6 +491,7 @@ impl BatchLoop {
             num_input_rows: ran.input_rows[i],
             input_rows_per_second: input_rate(ran.input_rows[i]),
             processed_rows_per_second: rows_per_second(ran.input_rows[i], batch_ms),
+            offsets_behind_latest: source.lag(intent.entry.offsets[i].as_ref()),
             metrics: source.metrics(intent.entry.offsets[i].as_ref()).into_iter().collect(),
         });
         let total = ran.input_rows.iter().sum();

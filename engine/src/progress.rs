@@ -76,6 +76,9 @@ pub struct SourceProgress {
     /// Rows for each second of the batch.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub processed_rows_per_second: Option<f64>,
+    /// How far the batch's end is behind the newest offset, in the shape of the offsets; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offsets_behind_latest: Option<Value>,
     /// Figures of its own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub metrics: BTreeMap<String, String>,

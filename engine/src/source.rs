@@ -173,6 +173,13 @@ pub trait Source: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// How far what has been read is behind the newest, by part of the source, in the shape of its offsets. `None` where
+    /// that is not known.
+    fn lag(&self, consumed: Option<&Offset>) -> Option<serde_json::Value> {
+        let _ = consumed;
+        None
+    }
+
     /// Returns when there may be something new, so that an idle query need not wait for its next poll. Never returns
     /// for a source that cannot tell.
     async fn changed(&self) {

@@ -27,6 +27,7 @@ pub(super) enum Role {
     /// It reads.
     Source,
     /// It writes.
+    #[expect(dead_code, reason = "for the sink")]
     Sink,
 }
 

@@ -23,6 +23,8 @@ mod security;
 mod source;
 mod subscription;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -114,6 +114,7 @@ impl KafkaSource {
     async fn look(&self, state: &mut State, from: &Positions) -> Result<Positions> {
         if let Some((found, at)) = &state.found
             && at.elapsed() < PARTITIONS_AGE
+            && !from.is_empty()
             && found.partitions.iter().eq(from.keys())
         {
             let ends = self.lookup.ends(&found.partitions).await?;
@@ -317,6 +318,11 @@ impl Source for KafkaSource {
             ("maxOffsetsBehindLatest".to_string(), max.to_string()),
             ("minOffsetsBehindLatest".to_string(), min.to_string()),
         ]
+    }
+
+    fn lag(&self, consumed: Option<&Offset>) -> Option<serde_json::Value> {
+        let behind = self.behind(&positions(consumed?).ok()?);
+        (!behind.is_empty()).then(|| json(&behind))
     }
 
     async fn changed(&self) {
