@@ -2,8 +2,10 @@
 //!
 //! To add one: a file here with a `run` function, and a line in [`EXAMPLES`].
 
+mod broker;
 mod files_to_parquet;
 mod foreach_batch;
+mod kafka_to_console;
 mod quickstart;
 mod rate_to_memory;
 
@@ -22,6 +24,11 @@ const EXAMPLES: &[Example] = &[
         Box::pin(files_to_parquet::run())
     }),
     ("foreach_batch", "every batch to a closure, which aggregates it", || Box::pin(foreach_batch::run())),
+    (
+        "kafka_to_console",
+        "messages of a Kafka topic, decoded; the broker is in the process unless one is named",
+        || Box::pin(kafka_to_console::run()),
+    ),
     ("rate_to_memory", "generated rows into a table in memory, queried with SQL while it grows", || {
         Box::pin(rate_to_memory::run())
     }),

@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use datafusion_execution::SendableRecordBatchStream;
 use millstream_engine::Result;
 use millstream_engine::options::Options;
-use millstream_engine::source::{ReadRequest, Source, SourceContext, SourceProvider, SourceSpec, Split};
+use millstream_engine::source::{ReadRequest, Source, SourceContext, SourceProvider, SourceSpec, Split, StaticRefresh};
 
 use crate::rate::refuse_schema;
 use crate::rows::default_parallelism;
@@ -69,6 +69,14 @@ impl SourceProvider for KafkaSourceProvider {
 
     async fn batch_splits(&self, spec: &SourceSpec) -> Result<Vec<Split>> {
         table::splits(spec, default_parallelism()).await
+    }
+
+    /// Spark reads a topic beside a stream anew for every batch.
+    fn static_refresh(&self, spec: &SourceSpec) -> Result<StaticRefresh> {
+        match spec.options.get(StaticRefresh::OPTION) {
+            None => Ok(StaticRefresh::EveryBatch),
+            Some(_) => StaticRefresh::of_options(&spec.options),
+        }
     }
 
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {

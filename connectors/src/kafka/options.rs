@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use millstream_engine::options::{OptionReader, Options};
+use millstream_engine::source::StaticRefresh;
 use millstream_engine::{Error, Result};
 
 use super::client::{ClientSettings, Role};
@@ -39,6 +40,7 @@ pub(super) const SOURCE_OPTIONS: &[&str] = &[
     "fetchOffset.numRetries",
     "fetchOffset.retryIntervalMs",
     "commitOffsetsToKafka",
+    StaticRefresh::OPTION,
 ];
 
 /// A place in every partition, as the user says it.
@@ -129,7 +131,8 @@ impl KafkaSourceOptions {
             subscription,
         };
         // Spark names its consumer groups with it; no group is joined here.
-        reader.also_known(&["groupIdPrefix"]);
+        reader.also_known(&["groupIdPrefix", StaticRefresh::OPTION]);
+        StaticRefresh::of_options(options)?;
         reader.also_known(SINK_OPTIONS);
         reader.finish()?;
         Ok(parsed)
@@ -162,15 +165,7 @@ fn commit_to_group(reader: &mut OptionReader<'_>, client: &ClientSettings) -> Re
 /// Where to start: a timestamp beats times by partition, which beat offsets.
 fn starting(reader: &mut OptionReader<'_>, streaming: bool) -> Result<Place> {
     let default = if streaming { Place::Latest } else { Place::Earliest };
-    let place =
-        place(reader, ["startingTimestamp", "startingOffsetsByTimestamp", "startingOffsets"])?.unwrap_or(default);
-    if !streaming && (place == Place::Latest || matches!(&place, Place::Offsets(o) if o.values().any(|o| *o == LATEST)))
-    {
-        return Err(Error::invalid(
-            "kafka source: option 'startingOffsets' is latest: a table read as a batch would have no rows; start at 'earliest', an offset or a time",
-        ));
-    }
-    Ok(place)
+    Ok(place(reader, ["startingTimestamp", "startingOffsetsByTimestamp", "startingOffsets"])?.unwrap_or(default))
 }
 
 /// Where a batch ends; a stream has no end.
