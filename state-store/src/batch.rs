@@ -4,23 +4,32 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio::runtime::Handle;
+
+use crate::aside::Aside;
 use crate::budget::Reservation;
 use crate::catalog::{LayerPlan, Part};
 use crate::cursor::Merge;
-use crate::draft::{Draft, StoreCodec};
+use crate::draft::{Changes, Draft, StoreCodec};
 use crate::error::{Error, Result};
 use crate::file::format::{Header, Kind};
 use crate::file::reader::FileInfo;
 use crate::file::writer::{FileWriter, SegmentStart};
 use crate::id::{StoreId, VersionRef, delta_name};
-use crate::image::{Image, Layer, segment_cursors};
+use crate::image::{Image, segment_cursors};
 use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
 use crate::output::Output;
-use crate::overlay::Overlay;
+use crate::resident::{Change, Lease};
 use crate::schema::StoreSchema;
 use crate::scratch::Scratch;
-use crate::stores::{Changes, Pending, Stores};
+use crate::stores::{Pending, PendingChanges, PendingRows, Stores};
+
+/// Batches with fewer changes are written by the task that commits them: a hop to another thread would cost more.
+const ROWS_AT_ONCE: usize = 16_384;
+
+/// Rows that are written before others may look at the store again.
+const ROWS_AT_A_TIME: usize = 8192;
 
 /// A batch in the making. Dropping it before [`Batch::commit`] leaves no trace.
 #[derive(Debug)]
@@ -49,10 +58,8 @@ impl BatchInner {
 pub(crate) struct Sealed {
     pub id: StoreId,
     pub codec: Arc<StoreCodec>,
-    pub image: Arc<Image>,
-    pub overlay: Overlay,
-    /// Changes put aside, newest first.
-    pub runs: Vec<Layer>,
+    pub image: Image,
+    pub changes: Changes,
     pub rows: u64,
     pub reservation: Reservation,
 }
@@ -95,7 +102,7 @@ impl Batch {
         }
         let opened = self.inner.stores.image(id, schema, &self.inner.base).await?;
         let batch = Arc::clone(&self.inner);
-        Ok(Draft::new(id.clone(), opened.codec, opened.image, batch, opened.reservation, opened.overlay_limit_bytes))
+        Ok(Draft::new(id.clone(), opened, batch))
     }
 
     /// Writes the changes of all stores in one file, durably. All drafts must be finished.
@@ -112,7 +119,25 @@ impl Batch {
             return Err(Error::internal(message));
         }
         sealed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let file = self.write(&sealed).await?;
+        let is_large = sealed.iter().map(|sealed| sealed.changed_rows()).sum::<usize>() > ROWS_AT_ONCE;
+        let write = async move {
+            let file = self.write(&sealed).await;
+            (self, sealed, file)
+        };
+        // Sorting and encoding many rows would hold up other tasks of this thread.
+        let (batch, sealed, file) = match Handle::try_current() {
+            Ok(runtime) if is_large => {
+                let (spawner, stopped) = (runtime.clone(), "the task that writes a batch did not end");
+                let work = move || runtime.block_on(write);
+                spawner.spawn_blocking(work).await.map_err(|source| Error::internal(stopped).because(source))?
+            }
+            _ => write.await,
+        };
+        batch.after_write(sealed, file?, start)
+    }
+
+    /// What follows when the file is there.
+    fn after_write(self, sealed: Vec<Sealed>, file: Option<Arc<FileInfo>>, start: Instant) -> Result<Commit> {
         let reference = match &file {
             Some(file) => VersionRef::new(self.inner.version, vec![file.reference()]),
             None => VersionRef { version: self.inner.version, files: self.inner.base.files.clone() },
@@ -135,11 +160,10 @@ impl Batch {
 
     /// The file of the batch; `None` when nothing changed.
     async fn write(&self, sealed: &[Sealed]) -> Result<Option<Arc<FileInfo>>> {
-        let changed: Vec<(&Sealed, Vec<u32>)> = sealed
-            .iter()
-            .map(|sealed| (sealed, sealed.overlay.sorted()))
-            .filter(|(sealed, slots)| !slots.is_empty() || !sealed.runs.is_empty())
-            .collect();
+        let mut changed = Vec::new();
+        for sealed in sealed {
+            changed.extend(sealed.to_write()?.map(|rows| (sealed, rows)));
+        }
         if changed.is_empty() {
             return Ok(None);
         }
@@ -157,8 +181,8 @@ impl Batch {
         let place = self.inner.stores.place();
         let name = delta_name(self.inner.version, &self.inner.attempt);
         let mut output = Output::new(place, &name);
-        for (sealed, slots) in changed {
-            sealed.write(slots, &mut writer, &mut output).await?;
+        for (sealed, rows) in changed {
+            sealed.write(rows, &mut writer, &mut output).await?;
         }
         let finished = writer.finish();
         output.finish(writer.take_pending()).await?;
@@ -175,52 +199,106 @@ impl Batch {
     fn hand_over(&self, sealed: Vec<Sealed>, reference: &VersionRef, file: Option<&Arc<FileInfo>>) {
         let mut loaded = self.inner.stores.lock();
         for sealed in sealed {
-            let Some(loaded) = loaded.get_mut(&sealed.id).filter(|loaded| Arc::ptr_eq(&loaded.image, &sealed.image))
-            else {
+            let Some(loaded) = loaded.get_mut(&sealed.id).filter(|loaded| loaded.image.is(&sealed.image)) else {
                 continue;
             };
             let segment = file.and_then(|file| {
                 let segment = file.segments.iter().find(|segment| segment.store == sealed.id)?;
                 Some(Part { info: Arc::clone(file), segment: Arc::clone(segment), keys: sealed.id.clone() })
             });
-            let changes = segment.map(|part| Changes {
-                overlay: sealed.runs.is_empty().then_some(sealed.overlay),
+            let rows = match sealed.changes {
+                // Another attempt has begun, and has undone what this one did.
+                Changes::InPlace(lease) if !lease.is_current() => continue,
+                Changes::InPlace(lease) => PendingRows::InPlace(lease),
+                Changes::Aside(aside) if aside.runs.is_empty() && !sealed.image.is_resident() => {
+                    PendingRows::OnTop(Box::new(aside.overlay))
+                }
+                Changes::Aside(_) => PendingRows::InFile,
+            };
+            let changes = segment.map(|part| PendingChanges {
+                rows,
                 layer: LayerPlan { to: reference.clone(), from: self.inner.base.clone(), parts: vec![part] },
                 _reservation: sealed.reservation,
             });
-            loaded.pending = Some(Pending { reference: reference.clone(), rows: sealed.rows, changes });
+            loaded.pending = Some(Pending { reference: reference.clone(), same: None, rows: sealed.rows, changes });
         }
         // Stores that nobody opened are at the new version, too.
         for loaded in loaded.values_mut() {
-            let is_at_base = loaded.image.reference == self.inner.base;
-            let is_done = loaded.pending.as_ref().is_some_and(|pending| pending.reference == *reference);
-            if is_at_base && !is_done {
-                let rows = loaded.image.rows;
-                loaded.pending = Some(Pending { reference: reference.clone(), rows, changes: None });
-            }
+            loaded.follow(&self.inner.base, reference);
         }
     }
 }
 
+/// What a store writes, in key order.
+enum ToWrite<'a> {
+    InPlace(&'a Lease, Vec<Change>),
+    /// The slots of the changes in memory; more may be in scratch files.
+    Aside(&'a Aside, Vec<u32>),
+}
+
 impl Sealed {
-    async fn write(&self, slots: Vec<u32>, writer: &mut FileWriter, output: &mut Output<'_>) -> Result<()> {
+    /// About how many rows have changed.
+    fn changed_rows(&self) -> usize {
+        match &self.changes {
+            Changes::InPlace(lease) => lease.changed_rows(),
+            Changes::Aside(aside) => aside.overlay.len() + aside.rows_in_runs(),
+        }
+    }
+
+    /// `None` when nothing changed.
+    fn to_write(&self) -> Result<Option<ToWrite<'_>>> {
+        Ok(match &self.changes {
+            Changes::InPlace(lease) => {
+                let changes = lease.changes()?;
+                (!changes.is_empty()).then_some(ToWrite::InPlace(lease, changes))
+            }
+            Changes::Aside(aside) => {
+                let slots = aside.overlay.sorted();
+                (!slots.is_empty() || !aside.runs.is_empty()).then_some(ToWrite::Aside(aside, slots))
+            }
+        })
+    }
+
+    async fn write(&self, rows: ToWrite<'_>, writer: &mut FileWriter, output: &mut Output<'_>) -> Result<()> {
         let is_new_schema = self.image.fingerprint != Some(self.codec.fingerprint);
-        let in_runs: u64 = self.runs.iter().flatten().map(|run| run.info.puts + run.info.removes).sum();
         writer.start_segment(SegmentStart {
             store: self.id.clone(),
             layout: self.codec.layout.clone(),
             fingerprint: self.codec.fingerprint,
             schema: is_new_schema.then(|| self.codec.schema.text()),
-            rows_at_most: slots.len() + in_runs as usize,
+            rows_at_most: rows.len(),
         });
-        let mut cursors = vec![self.overlay.cursor_of(slots)];
-        cursors.extend(segment_cursors(&self.runs, &KeyRange::all())?);
-        let mut changes = Merge::new(cursors);
-        while changes.advance()? {
-            writer.push(hash_key(changes.key()), changes.key(), changes.value());
-            output.take_from(writer).await?;
+        match rows {
+            ToWrite::InPlace(lease, changes) => {
+                for changes in changes.chunks(ROWS_AT_A_TIME) {
+                    lease.read_changes(changes, |key, value| {
+                        writer.push(hash_key(key), key, value);
+                        Ok(())
+                    })?;
+                    output.take_from(writer).await?;
+                }
+            }
+            ToWrite::Aside(aside, slots) => {
+                let mut cursors = vec![aside.overlay.cursor_of(slots)];
+                cursors.extend(segment_cursors(&aside.runs, &KeyRange::all())?);
+                let mut changes = Merge::new(cursors);
+                while changes.advance()? {
+                    writer.push(hash_key(changes.key()), changes.key(), changes.value());
+                    output.take_from(writer).await?;
+                }
+            }
         }
         writer.finish_segment(self.rows);
         Ok(())
+    }
+}
+
+impl ToWrite<'_> {
+    /// Rows there are at most.
+    fn len(&self) -> usize {
+        match self {
+            Self::InPlace(_, changes) => changes.len(),
+            Self::Aside(aside, slots) => slots.len() + aside.rows_in_runs(),
+        }
     }
 }

@@ -5,22 +5,21 @@ use std::sync::{Arc, PoisonError};
 use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow_buffer::BooleanBuffer;
 
+use crate::aside::{Aside, Base};
 use crate::batch::{BatchInner, Sealed};
 use crate::budget::Reservation;
-use crate::cursor::Merge;
+use crate::cursor::{Cursor, Merge, ResidentCursor};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::block::BlockLayout;
-use crate::file::format::{Header, Kind};
-use crate::file::reader::{OpenFile, Segment};
-use crate::file::writer::{FileWriter, SegmentStart};
-use crate::id::{StoreId, VersionRef};
-use crate::image::{Answers, Found, Image, Layer, find_in_runs, segment_cursors};
+use crate::id::StoreId;
+use crate::image::Image;
 use crate::key::{KeyEncoder, Keys};
 use crate::key_range::KeyRange;
-use crate::overlay::{Overlay, keys_of};
+use crate::resident::Lease;
 use crate::rows_builder::RowsBuilder;
 use crate::schema::StoreSchema;
-use crate::table::NONE;
+use crate::scratch_run::ScratchRun;
+use crate::stores::Opened;
 use crate::value::ValueCodec;
 
 /// Rows handled at a time where a whole store or range is gone through.
@@ -38,16 +37,23 @@ pub struct Draft {
     // Fixed.
     id: StoreId,
     codec: Arc<StoreCodec>,
-    image: Arc<Image>,
+    image: Image,
     batch: Arc<BatchInner>,
-    overlay_limit_bytes: usize,
+    /// Memory that changes may take in any case.
+    limit_bytes: usize,
     // Changes.
-    overlay: Overlay,
-    /// Changes put aside in scratch files, newest first.
-    runs: Vec<Layer>,
-    rows: i64,
+    changes: Changes,
     reservation: Reservation,
     poisoned: Option<(ErrorKind, String)>,
+}
+
+/// Where a draft's changes are.
+#[derive(Debug)]
+pub(crate) enum Changes {
+    /// In the table of the version underneath, with a journal to undo them.
+    InPlace(Lease),
+    /// On top of the version underneath.
+    Aside(Box<Aside>),
 }
 
 /// How the rows of a schema are encoded.
@@ -115,18 +121,13 @@ impl StateRows {
 }
 
 impl Draft {
-    pub(crate) fn new(
-        id: StoreId,
-        codec: Arc<StoreCodec>,
-        image: Arc<Image>,
-        batch: Arc<BatchInner>,
-        reservation: Reservation,
-        overlay_limit_bytes: usize,
-    ) -> Self {
-        let overlay = Overlay::new(codec.row_layout());
-        let rows = image.rows as i64;
-        let runs = Vec::new();
-        Self { id, codec, image, batch, overlay_limit_bytes, overlay, runs, rows, reservation, poisoned: None }
+    pub(crate) fn new(id: StoreId, opened: Opened, batch: Arc<BatchInner>) -> Self {
+        let Opened { image, codec, base, reservation, limit_bytes } = opened;
+        let changes = match base {
+            Base::Memory(lease) => Changes::InPlace(lease),
+            files => Changes::Aside(Box::new(Aside::new(&codec, files, Vec::new(), image.rows))),
+        };
+        Self { id, codec, image, batch, limit_bytes, changes, reservation, poisoned: None }
     }
 
     /// The store it belongs to.
@@ -139,30 +140,50 @@ impl Draft {
         &self.codec.keys
     }
 
+    /// Whether calls may read files, or write scratch files: so for a store that is larger than its share of memory.
+    ///
+    /// Calls are synchronous either way. Those on memory take as long as a hash table takes; those that read files may
+    /// take milliseconds a thousand keys. An asynchronous caller that wants its thread free meanwhile moves the draft to
+    /// tokio's `spawn_blocking` and back, when this says so.
+    pub fn may_read_files(&self) -> bool {
+        matches!(self.changes, Changes::Aside(_))
+    }
+
     /// Rows in the store, this draft's changes included. For a store that is larger than memory, puts of keys that were
     /// not looked up first are counted when the draft is finished.
     pub fn rows(&self) -> u64 {
-        u64::try_from(self.rows).unwrap_or(0)
+        match &self.changes {
+            Changes::InPlace(lease) => lease.rows(),
+            Changes::Aside(aside) => u64::try_from(aside.rows).unwrap_or(0),
+        }
     }
 
     /// The values of these keys.
     pub fn get(&mut self, keys: &Keys) -> Result<FoundRows> {
         self.guarded(|draft| {
-            let sources = draft.look_up(keys)?;
-            let rows: Vec<Option<&[u8]>> = (0..keys.len()).map(|row| draft.value(&sources, row)).collect();
-            let present = BooleanArray::new(BooleanBuffer::collect_bool(rows.len(), |row| rows[row].is_some()), None);
-            let values = draft.codec.values.unpack(&rows)?;
-            drop(rows);
-            Ok(FoundRows { present, values })
+            let codec = &draft.codec;
+            let read = |values: &[Option<&[u8]>]| {
+                let is_there = |row: usize| values[row].is_some();
+                let present = BooleanArray::new(BooleanBuffer::collect_bool(values.len(), is_there), None);
+                Ok(FoundRows { present, values: codec.values.unpack(values)? })
+            };
+            match &draft.changes {
+                Changes::InPlace(lease) => read(&lease.get(keys, codec.values.fixed_bytes())?.values()),
+                Changes::Aside(aside) => aside.with_values(keys, read),
+            }
         })
     }
 
     /// Which of these keys are in the store.
     pub fn contains(&mut self, keys: &Keys) -> Result<BooleanArray> {
         self.guarded(|draft| {
-            let sources = draft.look_up(keys)?;
-            let is_there = |row: usize| draft.value(&sources, row).is_some();
-            Ok(BooleanArray::new(BooleanBuffer::collect_bool(keys.len(), is_there), None))
+            let present = match &draft.changes {
+                Changes::InPlace(lease) => BooleanBuffer::from(lease.contains(keys)?),
+                Changes::Aside(aside) => aside.with_values(keys, |values| {
+                    Ok(BooleanBuffer::collect_bool(values.len(), |row| values[row].is_some()))
+                })?,
+            };
+            Ok(BooleanArray::new(present, None))
         })
     }
 
@@ -171,9 +192,10 @@ impl Draft {
         self.guarded(|draft| {
             let values = draft.codec.values.pack(values, keys.len())?;
             draft.check_keys(keys)?;
-            let mut new = Vec::with_capacity(keys.len());
-            draft.rows += draft.overlay.put(keys, &values, &mut new);
-            draft.note_base(keys, &new)?;
+            match &mut draft.changes {
+                Changes::InPlace(lease) => lease.put(keys, &values)?,
+                Changes::Aside(aside) => aside.put(keys, &values)?,
+            }
             draft.settle()
         })
     }
@@ -184,15 +206,10 @@ impl Draft {
         self.guarded(|draft| {
             let values = draft.codec.values.pack(values, keys.len())?;
             draft.check_keys(keys)?;
-            let sources = draft.look_up(keys)?;
-            let absent: Vec<bool> = (0..keys.len()).map(|row| draft.value(&sources, row).is_none()).collect();
-            drop(sources);
-            let mut put = vec![false; keys.len()];
-            for row in (0..keys.len()).filter(|row| absent[*row]) {
-                let rows = draft.overlay.put_absent(keys.hashes()[row], keys.key(row), values.row(row));
-                put[row] = rows.is_some();
-                draft.rows += rows.unwrap_or(0);
-            }
+            let put = match &mut draft.changes {
+                Changes::InPlace(lease) => lease.put_where_absent(keys, &values)?,
+                Changes::Aside(aside) => aside.put_where_absent(keys, &values)?,
+            };
             draft.settle()?;
             Ok(BooleanArray::from(put))
         })
@@ -202,9 +219,10 @@ impl Draft {
     pub fn remove(&mut self, keys: &Keys) -> Result<()> {
         self.guarded(|draft| {
             draft.check_keys(keys)?;
-            let mut new = Vec::with_capacity(keys.len());
-            draft.rows += draft.overlay.remove(keys, &mut new);
-            draft.note_base(keys, &new)?;
+            match &mut draft.changes {
+                Changes::InPlace(lease) => lease.remove(keys)?,
+                Changes::Aside(aside) => aside.remove(keys)?,
+            }
             draft.settle()
         })
     }
@@ -252,16 +270,34 @@ impl Draft {
 
     /// Hands the changes to the batch, which commits them together with those of all other stores.
     pub fn finish(mut self) -> Result<()> {
-        self.guarded(Self::count_unknown)?;
-        let Self { id, codec, image, batch, overlay, runs, reservation, .. } = self;
-        let rows = u64::try_from(self.rows)
-            .map_err(|_| Error::internal(format!("{id}: the number of rows fell to {}", self.rows)))?;
-        let sealed = Sealed { id, codec, image, overlay, runs, rows, reservation };
+        self.guarded(|draft| match &mut draft.changes {
+            Changes::InPlace(lease) => lease.check(),
+            Changes::Aside(aside) => aside.count_unknown(),
+        })?;
+        let rows = match &self.changes {
+            Changes::InPlace(lease) => lease.rows(),
+            Changes::Aside(aside) => u64::try_from(aside.rows)
+                .map_err(|_| Error::internal(format!("{}: the number of rows fell to {}", self.id, aside.rows)))?,
+        };
+        let Self { id, codec, image, batch, changes, reservation, .. } = self;
+        let sealed = Sealed { id, codec, image, changes, rows, reservation };
         batch.sealed.lock().unwrap_or_else(PoisonError::into_inner).push(sealed);
         Ok(())
     }
 
     fn remove_in_batches(&mut self, range: &KeyRange, mut each: impl FnMut(StateRows)) -> Result<()> {
+        if let Changes::InPlace(lease) = &self.changes {
+            let lease = lease.clone();
+            return self.guarded(|draft| {
+                for slots in lease.range(range)?.chunks(BATCH_ROWS) {
+                    let mut rows = RowsBuilder::default();
+                    lease.read(slots, |key, value| rows.push(key, value))?;
+                    lease.remove_slots(slots)?;
+                    each(rows.finish(&draft.codec)?);
+                }
+                draft.settle()
+            });
+        }
         let mut range = range.clone();
         loop {
             let Some(rows) = self.scan(&range)?.next_batch(BATCH_ROWS)? else { return Ok(()) };
@@ -306,150 +342,39 @@ impl Draft {
     }
 
     fn merge(&self, range: &KeyRange) -> Result<Merge<'_>> {
-        let mut cursors = Vec::new();
-        if !self.overlay.is_empty() {
-            cursors.push(self.overlay.cursor(range));
+        match &self.changes {
+            Changes::InPlace(lease) => Ok(Merge::new(vec![Cursor::Resident(ResidentCursor::new(lease, range)?)])),
+            Changes::Aside(aside) => aside.merge(range),
         }
-        cursors.extend(segment_cursors(&self.runs, range)?);
-        cursors.extend(self.image.cursors(range)?);
-        Ok(Merge::new(cursors))
-    }
-
-    fn look_up(&self, keys: &Keys) -> Result<Sources<'_>> {
-        let overlay = if self.overlay.is_empty() { Vec::new() } else { self.overlay.find(keys) };
-        let mut rest: Vec<u32> = match overlay.as_slice() {
-            [] => (0..keys.len() as u32).collect(),
-            slots => (0..keys.len() as u32).filter(|row| slots[*row as usize] == NONE).collect(),
-        };
-        let mut runs = None;
-        if !self.runs.is_empty() {
-            let answers = find_in_runs(&self.runs, keys, &rest)?;
-            let asked = rest.clone();
-            rest = asked.iter().enumerate().filter(|(at, _)| !answers.is_known(*at)).map(|(_, row)| *row).collect();
-            runs = Some((positions(keys.len(), &asked), answers));
-        }
-        let base = self.image.find(keys, &rest)?;
-        // Where all keys were asked for, a row's place among them is its number.
-        let places = (rest.len() < keys.len()).then(|| positions(keys.len(), &rest));
-        Ok(Sources { overlay, runs, base, places })
-    }
-
-    fn value<'a>(&'a self, sources: &'a Sources<'_>, row: usize) -> Option<&'a [u8]> {
-        if let Some(slot) = sources.overlay.get(row).filter(|slot| **slot != NONE) {
-            return self.overlay.value(*slot);
-        }
-        if let Some((places, answers)) = &sources.runs {
-            let at = places[row] as usize;
-            if answers.is_known(at) {
-                return answers.value(at);
-            }
-        }
-        match &sources.places {
-            None => sources.base.value(row),
-            Some(places) if places[row] == NONE => None,
-            Some(places) => sources.base.value(places[row] as usize),
-        }
-    }
-
-    /// Looks up what is underneath new changes, where that costs no reading.
-    fn note_base(&mut self, keys: &Keys, new: &[(u32, u32)]) -> Result<()> {
-        if !self.image.is_resident() || !self.runs.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<u32> = new.iter().map(|(row, _)| *row).collect();
-        let found = self.image.find(keys, &rows)?;
-        self.rows += self.overlay.set_base(new, &found);
-        Ok(())
-    }
-
-    /// Looks up what is underneath the changes of which nobody knows.
-    fn count_unknown(&mut self) -> Result<()> {
-        for slots in self.overlay.unknown().chunks(BATCH_ROWS) {
-            let keys = keys_of(&self.overlay, slots)?;
-            let rows: Vec<u32> = (0..keys.len() as u32).collect();
-            let new: Vec<(u32, u32)> = rows.iter().copied().zip(slots.iter().copied()).collect();
-            let in_runs = find_in_runs(&self.runs, &keys, &rows)?;
-            let below = self.image.find(&keys, &rows)?;
-            let merged = Found::Copied(Answers::first_known(rows.len(), &in_runs, &below));
-            // With changes put aside, the version in memory is built anew from files: slots no longer matter.
-            let found = if self.runs.is_empty() { &below } else { &merged };
-            self.rows += self.overlay.set_base(&new, found);
-        }
-        Ok(())
     }
 
     /// Accounts for the memory of the changes; puts them aside when they are too large.
     fn settle(&mut self) -> Result<()> {
-        let bytes = self.overlay.bytes();
+        let bytes = match &self.changes {
+            Changes::InPlace(lease) => lease.grown_bytes()?,
+            Changes::Aside(aside) => aside.overlay.bytes(),
+        };
         let fits = self.reservation.resize(bytes);
-        if bytes <= self.overlay_limit_bytes || (fits && self.image.is_resident()) {
+        if bytes <= self.limit_bytes || (fits && self.image.is_resident()) {
             return Ok(());
         }
-        self.put_aside()
-    }
-
-    fn put_aside(&mut self) -> Result<()> {
-        self.count_unknown()?;
-        let header = Header {
-            kind: Kind::Scratch,
-            version: self.batch.version,
-            parent: VersionRef::empty(),
-            covers: VersionRef::empty(),
-            attempt: self.batch.attempt.clone(),
-            fingerprint: self.codec.fingerprint,
-        };
-        let mut writer = FileWriter::new(&header);
-        writer.start_segment(SegmentStart {
-            store: self.id.clone(),
-            layout: self.codec.layout.clone(),
-            fingerprint: self.codec.fingerprint,
-            schema: None,
-            rows_at_most: self.overlay.len(),
-        });
-        let path = self.batch.scratch().new_path()?;
-        let fail = |source| Error::io("write", path.display().to_string(), source);
-        let mut file = std::fs::File::create_new(&path).map_err(fail)?;
-        let mut drain = |writer: &mut FileWriter| std::io::Write::write_all(&mut file, &writer.take_pending());
-        for slot in self.overlay.sorted() {
-            let key = self.overlay.key(slot);
-            writer.push(crate::key_hash::hash_key(key), key, self.overlay.value(slot));
-            if writer.pending_bytes() > 1 << 20 {
-                drain(&mut writer).map_err(fail)?;
+        match &mut self.changes {
+            Changes::Aside(aside) => aside.put_aside(&self.batch, &self.id)?,
+            Changes::InPlace(lease) => {
+                let (rows, changes) = (lease.rows(), lease.changes()?);
+                let mut run = ScratchRun::start(&self.batch, &self.id, &self.codec, changes.len())?;
+                for changes in changes.chunks(BATCH_ROWS) {
+                    lease.read_changes(changes, |key, value| run.push(key, value))?;
+                }
+                let runs = vec![run.finish()?];
+                lease.undo()?;
+                let base = Base::Memory(lease.clone());
+                self.changes = Changes::Aside(Box::new(Aside::new(&self.codec, base, runs, rows)));
             }
         }
-        writer.finish_segment(self.rows());
-        let finished = writer.finish();
-        drain(&mut writer).map_err(fail)?;
-        let file = Arc::new(OpenFile::open(&path, true)?);
-        for info in finished.segments {
-            let columns = self.codec.schema.value().len();
-            self.runs
-                .insert(0, vec![Segment::new(Arc::clone(&file), Arc::new(info), None, &self.codec.schema, columns)?]);
-        }
-        self.overlay = Overlay::new(self.codec.row_layout());
         self.reservation.resize(0);
         Ok(())
     }
-}
-
-/// Where the values of a batch of keys were found.
-#[derive(Debug)]
-struct Sources<'a> {
-    /// Per row; empty when nothing was changed yet.
-    overlay: Vec<u32>,
-    runs: Option<(Vec<u32>, Answers)>,
-    base: Found<'a>,
-    /// Each row's place among those that were looked up in the base.
-    places: Option<Vec<u32>>,
-}
-
-/// For each of `count` rows its place in `rows`, or [`NONE`].
-fn positions(count: usize, rows: &[u32]) -> Vec<u32> {
-    let mut places = vec![NONE; count];
-    for (place, row) in rows.iter().enumerate() {
-        places[*row as usize] = place as u32;
-    }
-    places
 }
 
 /// Rows in key order, some at a time.

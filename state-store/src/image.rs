@@ -1,24 +1,28 @@
 //! One version of one store in memory: all of it in a table, or its files with caches before them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cache::{BlockCache, RowCache};
+use crate::catalog::LayerPlan;
 use crate::cursor::{Cursor, Merge};
+use crate::draft::StoreCodec;
 use crate::error::Result;
 use crate::file::reader::{Segment, SegmentCursor};
 use crate::id::VersionRef;
 use crate::key::{Keys, key_prefix};
 use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
-use crate::overlay::{Change, Overlay};
+use crate::overlay::Overlay;
+use crate::resident::Resident;
+use crate::short_copy::{SLACK_BYTES, append};
 use crate::table::{NONE, RowLayout, Table};
 
 /// What one file, or the files that partitions of another number wrote, say about a store: segments of distinct keys.
 pub(crate) type Layer = Vec<Segment>;
 
-/// See the module's documentation.
-#[derive(Debug)]
+/// See the module's documentation. Clones share the content.
+#[derive(Clone, Debug)]
 pub(crate) struct Image {
     pub reference: VersionRef,
     pub rows: u64,
@@ -31,10 +35,10 @@ pub(crate) struct Image {
     pub fingerprint: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Content {
-    Resident(Box<Table>),
-    Spilled(Box<Spilled>),
+    Resident(Resident),
+    Spilled(Arc<Spilled>),
 }
 
 /// A store that answers from its files.
@@ -54,32 +58,7 @@ struct Caches {
     blocks: BlockCache,
 }
 
-/// Values found for the rows of a batch.
-#[derive(Debug)]
-pub(crate) enum Found<'a> {
-    Table { table: &'a Table, slots: Vec<u32> },
-    Copied(Answers),
-}
-
-impl Found<'_> {
-    /// The value found for the n-th row that was asked for.
-    pub(crate) fn value(&self, at: usize) -> Option<&[u8]> {
-        match self {
-            Self::Table { table, slots } => (slots[at] != NONE).then(|| table.value(slots[at])),
-            Self::Copied(answers) => answers.value(at),
-        }
-    }
-
-    /// Where in the table it is, when the store is all in memory.
-    pub(crate) fn slot(&self, at: usize) -> u32 {
-        match self {
-            Self::Table { slots, .. } => slots[at],
-            Self::Copied(_) => NONE,
-        }
-    }
-}
-
-/// Copies of values.
+/// Copies of the values found for some rows of a batch.
 #[derive(Debug)]
 pub(crate) struct Answers {
     bytes: Vec<u8>,
@@ -98,6 +77,30 @@ impl Answers {
         Self { bytes: Vec::new(), spans: vec![Span::Unknown; count] }
     }
 
+    /// Room for the answers of `count` rows with values of about `value_bytes`.
+    pub(crate) fn with_capacity(count: usize, value_bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(count * value_bytes + SLACK_BYTES), spans: Vec::with_capacity(count) }
+    }
+
+    /// The answer of the next row; what is `None` is known to be absent.
+    #[inline]
+    pub(crate) fn push(&mut self, value: Option<&[u8]>) {
+        let start = self.bytes.len();
+        self.spans.push(match value {
+            Some(value) => {
+                append(&mut self.bytes, value);
+                Span::At(start, self.bytes.len())
+            }
+            None => Span::Absent,
+        });
+    }
+
+    /// The values of all rows.
+    pub(crate) fn values(&self) -> Vec<Option<&[u8]>> {
+        (0..self.spans.len()).map(|at| self.value(at)).collect()
+    }
+
+    /// The value found for the n-th row that was asked for.
     pub(crate) fn value(&self, at: usize) -> Option<&[u8]> {
         match self.spans[at] {
             Span::At(start, end) => Some(&self.bytes[start..end]),
@@ -106,7 +109,7 @@ impl Answers {
     }
 
     /// What the first of two says, and where it does not know, the second.
-    pub(crate) fn first_known(count: usize, first: &Self, second: &Found<'_>) -> Self {
+    pub(crate) fn first_known(count: usize, first: &Self, second: &Self) -> Self {
         let mut answers = Self::new(count);
         for at in 0..count {
             answers.set(at, if first.is_known(at) { first.value(at) } else { second.value(at) });
@@ -132,12 +135,21 @@ impl Answers {
 }
 
 impl Image {
-    /// The values of the keys in these rows.
-    pub(crate) fn find(&self, keys: &Keys, rows: &[u32]) -> Result<Found<'_>> {
-        match &self.content {
-            Content::Resident(table) => Ok(Found::Table { table, slots: table.find_rows(keys, rows) }),
-            Content::Spilled(spilled) => Ok(Found::Copied(spilled.find(keys, rows)?)),
-        }
+    /// Whether both are the same version in the same memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.reference == other.reference
+            && match (&self.content, &other.content) {
+                (Content::Resident(a), Content::Resident(b)) => a.is(b),
+                (Content::Spilled(a), Content::Spilled(b)) => Arc::ptr_eq(a, b),
+                _ => false,
+            }
+    }
+
+    /// It has one layer more, written with this schema.
+    pub(crate) fn changed(&mut self, layer: &LayerPlan, codec: &StoreCodec) {
+        self.disk_bytes += layer.bytes();
+        self.layer_count += 1;
+        self.fingerprint = Some(codec.fingerprint);
     }
 
     pub(crate) fn is_resident(&self) -> bool {
@@ -159,35 +171,6 @@ impl Image {
             Content::Spilled(spilled) => spilled.directory_bytes() + spilled.cache_bytes,
         }
     }
-
-    /// Cursors over the rows in the range, newest first.
-    pub(crate) fn cursors(&self, range: &KeyRange) -> Result<Vec<Cursor<'_>>> {
-        match &self.content {
-            Content::Resident(table) => Ok(vec![Cursor::of_table(table, table.range(range), None)]),
-            Content::Spilled(spilled) => segment_cursors(&spilled.layers, range),
-        }
-    }
-
-    /// Becomes the next version, by changes that were made on top of it. For a spilled store, `layer` holds them too.
-    pub(crate) fn apply(&mut self, overlay: &Overlay, layer: Option<Layer>) {
-        match &mut self.content {
-            Content::Resident(table) => {
-                overlay.for_each_change(|change| match change {
-                    Change::Insert { hash, key, value } => {
-                        table.insert_row(hash, key, value);
-                    }
-                    Change::Replace { base_slot, value } => table.set_value(base_slot, value),
-                    Change::Remove { hash, base_slot, .. } => table.remove(hash, base_slot),
-                    Change::Put { hash, key, value } => {
-                        let (slot, _) = table.find_or_insert(hash, key, value.len());
-                        table.set_value(slot, value);
-                    }
-                });
-                table.tidy();
-            }
-            Content::Spilled(spilled) => spilled.apply(overlay, layer),
-        }
-    }
 }
 
 impl Spilled {
@@ -201,7 +184,8 @@ impl Spilled {
         Self { layers, caches: Mutex::new(caches), cache_bytes, cache_hits, cache_misses }
     }
 
-    fn find(&self, keys: &Keys, rows: &[u32]) -> Result<Answers> {
+    /// The values of the keys in these rows.
+    pub(crate) fn find(&self, keys: &Keys, rows: &[u32]) -> Result<Answers> {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let Caches { rows: cache, blocks } = &mut *caches;
         cache.trim();
@@ -219,17 +203,12 @@ impl Spilled {
         Ok(answers)
     }
 
-    fn apply(&mut self, overlay: &Overlay, layer: Option<Layer>) {
-        self.layers.splice(0..0, layer);
+    /// Becomes the next version, by changes that were made on top of it; `layers` hold them, too.
+    pub(crate) fn apply(&mut self, overlay: &Overlay, layers: Vec<Layer>) {
+        self.layers.splice(0..0, layers);
         let caches = self.caches.get_mut().unwrap_or_else(PoisonError::into_inner);
-        overlay.for_each_change(|change| {
-            match change {
-                Change::Insert { hash, key, value } | Change::Put { hash, key, value } => {
-                    caches.rows.put(hash, key, Some(value));
-                }
-                Change::Replace { .. } => {}
-                Change::Remove { hash, key, .. } => caches.rows.put(hash, key, None),
-            }
+        overlay.for_each_change(|hash, key, value| {
+            caches.rows.put(hash, key, value);
             caches.rows.trim();
         });
     }

@@ -49,6 +49,7 @@
 //! version) → `file/format.rs` (the bytes) → `maintenance.rs`. [`Place`] and [`NumberedLog`] also carry the engine's logs;
 //! [`KeyEncoder`] also serves its exchange.
 
+mod aside;
 mod batch;
 mod budget;
 mod cache;
@@ -60,6 +61,7 @@ mod file;
 mod filter;
 mod id;
 mod image;
+mod journal;
 mod key;
 mod key_group;
 mod key_hash;
@@ -71,9 +73,12 @@ mod object_storage;
 mod output;
 mod overlay;
 mod place;
+mod resident;
 mod rows_builder;
 mod schema;
 mod scratch;
+mod scratch_run;
+mod short_copy;
 mod state_reader;
 mod storage;
 mod stores;

@@ -71,6 +71,9 @@ pub fn files_to_remove(names: &[String], needed: &HashSet<String>, newest: u64) 
 impl Stores {
     /// One round: folds what has piled up in each loaded store, then removes what no version from
     /// `newest − min_batches_to_retain` on needs. `newest` is a version whose batch counts.
+    ///
+    /// A store that no batch of this process has opened is left as it is, because folding needs its columns: it gets no
+    /// new files either, and all it has are kept.
     pub async fn maintain(&self, newest: &VersionRef) -> Result<MaintenanceReport> {
         let mut report = MaintenanceReport::default();
         let stores: Vec<(StoreId, Arc<StoreCodec>)> =
@@ -83,6 +86,10 @@ impl Stores {
             {
                 report.merged_files += 1;
                 report.merged_bytes += merged_bytes;
+                let plan = self.inner.catalog.plan(newest, &id).await?;
+                if let Some(loaded) = self.lock().get_mut(&id) {
+                    loaded.is_in(newest, &plan);
+                }
             }
         }
         report.removed_files = self.clean(newest).await?;

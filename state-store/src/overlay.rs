@@ -1,7 +1,7 @@
 //! What one batch has changed in a store so far.
 
 use crate::error::Result;
-use crate::image::Found;
+use crate::image::Answers;
 use crate::key::Keys;
 use crate::key_range::KeyRange;
 use crate::table::{NONE, RowLayout, Table};
@@ -23,35 +23,7 @@ enum Base {
     /// Nobody has looked yet.
     Unknown,
     Absent,
-    /// In a file.
     Present,
-    /// In this slot of the table in memory.
-    Slot(u32),
-}
-
-/// One change, as the version underneath takes it over.
-#[derive(Debug)]
-pub(crate) enum Change<'a> {
-    Insert {
-        hash: u64,
-        key: &'a [u8],
-        value: &'a [u8],
-    },
-    Replace {
-        base_slot: u32,
-        value: &'a [u8],
-    },
-    Remove {
-        hash: u64,
-        key: &'a [u8],
-        base_slot: u32,
-    },
-    /// An insertion or a replacement.
-    Put {
-        hash: u64,
-        key: &'a [u8],
-        value: &'a [u8],
-    },
 }
 
 impl Overlay {
@@ -140,14 +112,10 @@ impl Overlay {
 
     /// Notes what is underneath the slots that [`Overlay::put`] and [`Overlay::remove`] made. Returns by how much the
     /// number of rows grows.
-    pub(crate) fn set_base(&mut self, new: &[(u32, u32)], found: &Found<'_>) -> i64 {
+    pub(crate) fn set_base(&mut self, new: &[(u32, u32)], found: &Answers) -> i64 {
         let mut rows = 0;
         for (at, (_, slot)) in new.iter().enumerate() {
-            let base = match (found.slot(at), found.value(at)) {
-                (_, None) => Base::Absent,
-                (NONE, Some(_)) => Base::Present,
-                (base_slot, Some(_)) => Base::Slot(base_slot),
-            };
+            let base = if found.value(at).is_some() { Base::Present } else { Base::Absent };
             self.base[*slot as usize] = base;
             rows += i64::from(!self.removed[*slot as usize]) - i64::from(base != Base::Absent);
         }
@@ -180,20 +148,11 @@ impl Overlay {
         crate::cursor::Cursor::of_table(&self.table, slots, Some(&self.removed))
     }
 
-    /// Hands each change to the version underneath.
-    pub(crate) fn for_each_change(&self, mut change: impl FnMut(Change<'_>)) {
+    /// Hands hash, key and new value of each change to `change`; no value for a removal.
+    pub(crate) fn for_each_change(&self, mut change: impl FnMut(u64, &[u8], Option<&[u8]>)) {
         for slot in 0..self.table.slots() as u32 {
-            let (key, is_removed) = (self.table.key(slot), self.removed[slot as usize]);
-            let hash = crate::key_hash::hash_key(key);
-            let value = self.table.value(slot);
-            change(match (is_removed, self.base[slot as usize]) {
-                (true, Base::Slot(base_slot)) => Change::Remove { hash, key, base_slot },
-                (true, Base::Absent) => continue,
-                (true, Base::Present | Base::Unknown) => Change::Remove { hash, key, base_slot: NONE },
-                (false, Base::Slot(base_slot)) => Change::Replace { base_slot, value },
-                (false, Base::Absent) => Change::Insert { hash, key, value },
-                (false, Base::Present | Base::Unknown) => Change::Put { hash, key, value },
-            });
+            let key = self.table.key(slot);
+            change(crate::key_hash::hash_key(key), key, self.value(slot));
         }
     }
 

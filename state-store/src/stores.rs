@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::aside::Base;
 use crate::batch::Batch;
 use crate::budget::{FixedBudget, MemoryBudget, Reservation};
-use crate::catalog::{Catalog, LayerPlan};
+use crate::catalog::{Catalog, LayerPlan, Plan};
 use crate::draft::StoreCodec;
 use crate::error::{Error, Result};
 use crate::file::reader::Segment;
@@ -16,9 +17,10 @@ use crate::image::{Content, Image, Layer, Spilled, load_table, merge_layers};
 use crate::key_range::KeyRange;
 use crate::overlay::Overlay;
 use crate::place::Place;
+use crate::resident::{Last, Lease, Resident};
 use crate::schema::StoreSchema;
 use crate::scratch::Scratch;
-use crate::table::RowLayout;
+use crate::table::{RowLayout, Table};
 
 /// How stores behave.
 #[derive(Clone, Debug)]
@@ -63,7 +65,7 @@ pub(crate) struct Inner {
 /// The two are apart until a draft of the newer one is asked for: only then the older one is given up.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub image: Arc<Image>,
+    pub image: Image,
     pub codec: Arc<StoreCodec>,
     pub pending: Option<Pending>,
     pub reservation: Reservation,
@@ -73,18 +75,36 @@ pub(crate) struct Loaded {
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub reference: VersionRef,
+    /// The version before, if the store was the same already.
+    pub same: Option<VersionRef>,
     pub rows: u64,
     /// `None` when the store did not change.
-    pub changes: Option<Changes>,
+    pub changes: Option<PendingChanges>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Changes {
-    /// `None` when they are in the file only.
-    pub overlay: Option<Overlay>,
+pub(crate) struct PendingChanges {
+    pub rows: PendingRows,
     pub layer: LayerPlan,
-    /// Accounts for the overlay.
+    /// Accounts for their memory.
     pub _reservation: Reservation,
+}
+
+/// Where the changes of a committed version are, beside its file.
+#[derive(Debug)]
+pub(crate) enum PendingRows {
+    /// Made in the table already.
+    InPlace(Lease),
+    /// To be taken over by the caches of a store that answers from its files.
+    OnTop(Box<Overlay>),
+    /// Nowhere.
+    InFile,
+}
+
+impl Pending {
+    fn is(&self, version: &VersionRef) -> bool {
+        self.reference == *version || self.same.as_ref() == Some(version)
+    }
 }
 
 /// What is known of a loaded store without walking it.
@@ -157,6 +177,11 @@ impl Stores {
             let mut loaded = self.lock();
             // Stores of another number of partitions are of no use any more.
             loaded.retain(|other, _| other == id || !other.overlaps(id));
+            let share = self.inner.options.budget.limit_bytes() / loaded.len().max(1);
+            let same = loaded.get_mut(id).filter(|found| found.codec.schema == *schema);
+            if let Some(opened) = same.and_then(|found| found.begin(base, share)) {
+                return Ok(self.opened(opened, loaded.len()));
+            }
             loaded.remove(id)
         };
         let found = found.filter(|found| found.codec.schema == *schema);
@@ -175,61 +200,55 @@ impl Stores {
                 self.load(id, &codec, base, reservation).await?
             }
         };
-        let loaded = Loaded { image: Arc::clone(&image), codec: Arc::clone(&codec), pending: None, reservation };
-        let stores = {
-            let mut all = self.lock();
-            all.insert(id.clone(), loaded);
-            all.len()
+        let base = match &image.content {
+            Content::Resident(resident) => Base::Memory(resident.begin(Last::Undo)),
+            Content::Spilled(spilled) => Base::Files(Arc::clone(spilled)),
         };
-        let overlay_limit_bytes = (self.inner.options.budget.limit_bytes() / stores / 4).max(64 << 10);
-        let reservation = Reservation::new(Arc::clone(&self.inner.options.budget));
-        Ok(Opened { image, codec, reservation, overlay_limit_bytes })
+        let loaded = Loaded { image: image.clone(), codec: Arc::clone(&codec), pending: None, reservation };
+        let mut all = self.lock();
+        all.insert(id.clone(), loaded);
+        Ok(self.opened((image, codec, base), all.len()))
     }
 
-    /// Brings what is in memory to `base`, if it is that or one commit behind.
-    async fn advance(
-        &self,
-        id: &StoreId,
-        found: Loaded,
-        base: &VersionRef,
-    ) -> Result<Option<(Arc<Image>, Reservation)>> {
-        let Loaded { image, codec, pending, mut reservation } = found;
-        let Some(pending) = pending.filter(|pending| pending.reference == *base) else {
+    fn opened(&self, (image, codec, base): (Image, Arc<StoreCodec>, Base), stores: usize) -> Opened {
+        let budget = &self.inner.options.budget;
+        let share = budget.limit_bytes() / stores;
+        // Where the store itself takes all of its share, changes come on top.
+        let limit_bytes = if image.is_resident() { (share / 16).max(16 << 10) } else { (share / 4).max(64 << 10) };
+        Opened { image, codec, base, reservation: Reservation::new(Arc::clone(budget)), limit_bytes }
+    }
+
+    /// Brings a store that answers from its files to `base`, if it is that or one commit behind.
+    async fn advance(&self, id: &StoreId, found: Loaded, base: &VersionRef) -> Result<Option<(Image, Reservation)>> {
+        let Loaded { mut image, codec, pending, mut reservation } = found;
+        let Content::Spilled(spilled) = &mut image.content else { return Ok(None) };
+        let Some(pending) = pending.filter(|pending| pending.is(base)) else {
             return Ok((image.reference == *base).then_some((image, reservation)));
         };
-        // Somebody else may still look at the older version: then the newer one is loaded beside it.
-        let Ok(mut image) = Arc::try_unwrap(image) else { return Ok(None) };
         if let Some(changes) = pending.changes {
-            let Some(overlay) = &changes.overlay else { return Ok(None) };
-            let layer = match &image.content {
-                Content::Resident(_) => None,
-                Content::Spilled(_) => {
-                    self.inner.catalog.open_layers(std::slice::from_ref(&changes.layer), &codec.schema).await?.pop()
-                }
+            // Somebody else may still look at the older version: then the newer one is loaded beside it.
+            let (Some(spilled), PendingRows::OnTop(overlay)) = (Arc::get_mut(spilled), &changes.rows) else {
+                return Ok(None);
             };
-            image.apply(overlay, layer);
-            image.disk_bytes += changes.layer.bytes();
-            image.layer_count += 1;
-            image.fingerprint = Some(codec.fingerprint);
+            let layers = self.inner.catalog.open_layers(std::slice::from_ref(&changes.layer), &codec.schema).await?;
+            spilled.apply(overlay, layers);
+            image.changed(&changes.layer, &codec);
         }
         image.reference = base.clone();
         image.rows = pending.rows;
-        let fits = reservation.resize(image.reserved_bytes());
-        let share = self.share_bytes();
-        let estimate = estimate_bytes(codec.row_layout(), image.rows, image.disk_bytes);
-        match &image.content {
-            Content::Resident(_) if !fits && image.bytes() > share => return Ok(None),
-            Content::Spilled(_) if estimate < share / 2 => return Ok(None),
-            Content::Spilled(_) => self.renew_layers(id, &codec, &mut image).await?,
-            Content::Resident(_) => {}
+        reservation.resize(image.reserved_bytes());
+        if estimate_bytes(codec.row_layout(), image.rows, image.disk_bytes) < self.share_bytes() / 2 {
+            return Ok(None);
         }
-        Ok(Some((Arc::new(image), reservation)))
+        self.renew_layers(id, &codec, &mut image).await?;
+        Ok(Some((image, reservation)))
     }
 
     /// Lets a spilled store read merged files in place of the many they were made of.
     async fn renew_layers(&self, id: &StoreId, codec: &StoreCodec, image: &mut Image) -> Result<()> {
         let plan = self.inner.catalog.plan(&image.reference, id).await?;
         if let Content::Spilled(spilled) = &mut image.content
+            && let Some(spilled) = Arc::get_mut(spilled)
             && plan.layers.len() < spilled.layers.len()
         {
             spilled.layers = self.inner.catalog.open_layers(&plan.layers, &codec.schema).await?;
@@ -245,7 +264,7 @@ impl Stores {
         codec: &Arc<StoreCodec>,
         base: &VersionRef,
         mut reservation: Reservation,
-    ) -> Result<(Arc<Image>, Reservation)> {
+    ) -> Result<(Image, Reservation)> {
         let plan = self.inner.catalog.plan(base, id).await?;
         let layers = self.inner.catalog.open_layers(&plan.layers, &codec.schema).await?;
         let disk_bytes = plan.bytes();
@@ -256,21 +275,23 @@ impl Stores {
         let share = self.share_bytes();
         let is_resident = reservation.try_resize(estimate) || estimate <= share;
         let layer_count = layers.len();
-        let (content, rows) = blocking(move || {
+        let (content, rows, mut reservation) = blocking(move || {
+            let mut rows = known_rows;
             if is_resident {
                 let table = load_table(&layers, layout, known_rows.unwrap_or(0) as usize)?;
-                let rows = table.len() as u64;
-                return Ok((Content::Resident(Box::new(table)), rows));
+                let found = table.len() as u64;
+                rows = Some(found);
+                // The estimate may have been too low.
+                if reservation.resize(table.bytes()) || table.bytes() <= share {
+                    return Ok((Content::Resident(Resident::new(table)), found, reservation));
+                }
             }
-            let rows = match known_rows {
-                Some(rows) => rows,
-                None => count_rows(&layers)?,
-            };
+            let rows = rows.map_or_else(|| count_rows(&layers), Ok)?;
             let layers = without_large_filters(layers, share / 4);
             let directories: usize = layers.iter().flatten().map(Segment::resident_bytes).sum();
             // A quarter of the rest is for what a batch changes.
             let spilled = Spilled::new(layers, layout, share.saturating_sub(directories) / 4 * 3);
-            Ok((Content::Spilled(Box::new(spilled)), rows))
+            Ok((Content::Spilled(Arc::new(spilled)), rows, reservation))
         })
         .await?;
         if let (true, Some(expected)) = (is_resident, known_rows.filter(|known| *known != rows)) {
@@ -281,7 +302,7 @@ impl Stores {
         let fingerprint = newest.map(|part| part.segment.fingerprint);
         let image = Image { reference: base.clone(), rows, content, disk_bytes, layer_count, fingerprint };
         reservation.resize(image.reserved_bytes());
-        Ok((Arc::new(image), reservation))
+        Ok((image, reservation))
     }
 
     /// What each store may take when all take the same.
@@ -294,17 +315,82 @@ impl Stores {
 /// What a draft starts from.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub image: Arc<Image>,
+    pub image: Image,
     pub codec: Arc<StoreCodec>,
+    pub base: Base,
     pub reservation: Reservation,
-    pub overlay_limit_bytes: usize,
+    /// Memory that changes may take in any case.
+    pub limit_bytes: usize,
 }
 
 impl Loaded {
+    /// Begins a draft on `base`, if the store is all in memory and is that version or the one after the last draft.
+    fn begin(&mut self, base: &VersionRef, share_bytes: usize) -> Option<(Image, Arc<StoreCodec>, Base)> {
+        let Content::Resident(resident) = &self.image.content else { return None };
+        let resident = resident.clone();
+        let pending = self.pending.as_ref().filter(|pending| pending.is(base));
+        let last = match pending.map(|pending| &pending.changes) {
+            None if self.image.reference != *base => return None,
+            None | Some(None) => Last::Undo,
+            Some(Some(changes)) => {
+                let PendingRows::InPlace(lease) = &changes.rows else { return None };
+                if !lease.is_current() {
+                    return None;
+                }
+                self.image.changed(&changes.layer, &self.codec);
+                Last::Keep
+            }
+        };
+        let is_newer = pending.is_some();
+        if let Some(pending) = pending {
+            self.image.reference = base.clone();
+            self.image.rows = pending.rows;
+        }
+        self.pending = None;
+        let lease = resident.begin(last);
+        let fits = self.reservation.resize(self.image.reserved_bytes());
+        // What has grown out of its share moves to its files; a failed attempt is no reason to.
+        if is_newer && !fits && self.image.bytes() > share_bytes {
+            return None;
+        }
+        Some((self.image.clone(), Arc::clone(&self.codec), Base::Memory(lease)))
+    }
+
+    /// A batch on `base` that did not touch this store has made the version `reference`.
+    pub(crate) fn follow(&mut self, base: &VersionRef, reference: &VersionRef) {
+        match &mut self.pending {
+            Some(pending) if pending.reference == *reference => {}
+            Some(pending) if pending.reference == *base => {
+                pending.same = Some(std::mem::replace(&mut pending.reference, reference.clone()));
+            }
+            Some(pending) if pending.is(base) => pending.reference = reference.clone(),
+            _ if self.image.reference == *base => {
+                let (reference, rows) = (reference.clone(), self.image.rows);
+                self.pending = Some(Pending { reference, same: None, rows, changes: None });
+            }
+            _ => {}
+        }
+    }
+
+    /// The files of a version are these now.
+    pub(crate) fn is_in(&mut self, version: &VersionRef, plan: &Plan) {
+        let (bytes, files) = (plan.bytes(), plan.layers.len());
+        let newest = self.pending.as_ref().filter(|pending| pending.is(version));
+        let changes = newest.and_then(|pending| pending.changes.as_ref());
+        if newest.is_some() || self.image.reference == *version {
+            // What is pending is counted on top.
+            self.image.disk_bytes = bytes.saturating_sub(changes.map_or(0, |changes| changes.layer.bytes()));
+            self.image.layer_count = files.saturating_sub(usize::from(changes.is_some()));
+        }
+    }
+
     fn stats(&self, id: &StoreId) -> StoreStats {
         let changes = self.pending.as_ref().and_then(|pending| pending.changes.as_ref());
         let new_bytes = changes.map_or(0, |changes| changes.layer.bytes());
-        let overlay_bytes = changes.and_then(|changes| changes.overlay.as_ref()).map_or(0, Overlay::bytes);
+        let overlay_bytes = match changes.map(|changes| &changes.rows) {
+            Some(PendingRows::OnTop(overlay)) => overlay.bytes(),
+            _ => 0,
+        };
         let (cache_hits, cache_misses) = match &self.image.content {
             Content::Resident(_) => (0, 0),
             Content::Spilled(spilled) => {
@@ -326,10 +412,10 @@ impl Loaded {
 
 /// Memory that this many rows will take.
 fn estimate_bytes(layout: RowLayout, rows: u64, disk_bytes: u64) -> usize {
-    let index_bytes = 18;
+    let index_bytes = Table::index_bytes(usize::try_from(rows).unwrap_or(usize::MAX / 64)) as u64;
     let bytes = match layout {
-        RowLayout::Fixed { key_bytes, value_bytes } => rows * (key_bytes + value_bytes + index_bytes) as u64,
-        RowLayout::Varying => disk_bytes * 2 + rows * (index_bytes as u64 + 16),
+        RowLayout::Fixed { key_bytes, value_bytes } => rows * (key_bytes + value_bytes) as u64 + index_bytes,
+        RowLayout::Varying => disk_bytes * 2 + rows * 16 + index_bytes,
     };
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -1,8 +1,8 @@
 //! Rows of key and value bytes in memory, found by hash and, once somebody has asked for it, in key order.
 //!
 //! Two parts: an *index* by linear probing whose entries hold 32 bits of the hash and a slot number, and the *rows*, in
-//! chunks that never move. A look-up of many keys goes in phases (index entries, candidates, rows), so that the cache
-//! misses of different keys overlap. Growing the index needs no row: the entries hold the hash bits it is built from.
+//! chunks that never move. A look-up of many keys goes in blocks and phases (index entries, candidates, rows), so that the
+//! cache misses of different keys overlap. Growing the index needs no row: the entries hold the hash bits it is built from.
 
 mod order;
 mod rows;
@@ -23,6 +23,9 @@ const EMPTY: u64 = u64::MAX;
 
 const MIN_CAPACITY: usize = 16;
 
+/// Keys looked up together: enough for their cache misses to overlap, and few enough for what was fetched to stay.
+pub(crate) const BLOCK_ROWS: usize = 256;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -37,9 +40,20 @@ impl Table {
         Self { rows: Rows::new(layout), index: Index::with_capacity(0), order: Mutex::new(None) }
     }
 
-    /// Makes room for this many rows at once, so that loading does not grow the index again and again.
+    /// Makes room for this many rows at once, so that loading does not grow the table again and again.
     pub(crate) fn reserve(&mut self, rows: usize) {
         self.index.reserve(rows);
+        self.rows.reserve(rows);
+    }
+
+    /// Memory that the index of this many rows takes.
+    pub(crate) fn index_bytes(rows: usize) -> usize {
+        Index::capacity(rows) * 8
+    }
+
+    /// The length of all values, where they have one.
+    pub(crate) fn value_bytes(&self) -> Option<usize> {
+        self.rows.value_bytes()
     }
 
     /// Rows in the table.
@@ -72,23 +86,43 @@ impl Table {
 
     /// The slot of each key, [`NONE`] where there is none.
     pub(crate) fn find(&self, keys: &Keys) -> Vec<u32> {
-        self.find_where(keys, keys.len(), |row| row)
+        let mut slots = vec![NONE; keys.len()];
+        for (block, slots) in slots.chunks_mut(BLOCK_ROWS).enumerate() {
+            self.find_block(keys, block * BLOCK_ROWS, slots);
+        }
+        slots
     }
 
     /// The slots of the keys in these rows.
     pub(crate) fn find_rows(&self, keys: &Keys, rows: &[u32]) -> Vec<u32> {
-        self.find_where(keys, rows.len(), |at| rows[at] as usize)
+        let mut slots = vec![NONE; rows.len()];
+        for (rows, slots) in rows.chunks(BLOCK_ROWS).zip(slots.chunks_mut(BLOCK_ROWS)) {
+            self.find_where(keys, |at| rows[at] as usize, slots);
+        }
+        slots
+    }
+
+    /// The slots of up to [`BLOCK_ROWS`] keys from row `first` on. What is done with them before the next block finds
+    /// their rows and index entries in the CPU's cache.
+    pub(crate) fn find_block(&self, keys: &Keys, first: usize, slots: &mut [u32]) {
+        self.find_where(keys, |at| first + at, slots);
     }
 
     #[inline]
-    fn find_where(&self, keys: &Keys, count: usize, row_of: impl Fn(usize) -> usize) -> Vec<u32> {
-        let hashes = keys.hashes();
+    fn find_where(&self, keys: &Keys, row_of: impl Fn(usize) -> usize, slots: &mut [u32]) {
         if self.is_empty() {
-            return vec![NONE; count];
+            slots.fill(NONE);
+            return;
         }
-        let entries: Vec<u64> = (0..count).map(|at| self.index.entry(tag(hashes[row_of(at)]))).collect();
-        let candidate = |(at, entry): (usize, &u64)| self.index.candidate(tag(hashes[row_of(at)]), *entry);
-        let mut slots: Vec<u32> = entries.iter().enumerate().map(candidate).collect();
+        let hashes = keys.hashes();
+        let mut entries = [EMPTY; BLOCK_ROWS];
+        let entries = &mut entries[..slots.len()];
+        for (at, entry) in entries.iter_mut().enumerate() {
+            *entry = self.index.entry(tag(hashes[row_of(at)]));
+        }
+        for (at, (slot, entry)) in slots.iter_mut().zip(entries).enumerate() {
+            *slot = self.index.candidate(tag(hashes[row_of(at)]), *entry);
+        }
         let (bytes, offsets) = (keys.bytes().value_data(), keys.bytes().value_offsets());
         for (at, slot) in slots.iter_mut().enumerate() {
             let row = row_of(at);
@@ -97,7 +131,6 @@ impl Table {
                 *slot = self.find_one(hashes[row], key);
             }
         }
-        slots
     }
 
     /// The slot of one key.
@@ -184,6 +217,24 @@ impl Table {
         }
     }
 
+    /// Takes a row out of the index, but leaves its bytes; and whether its slot will be given back without
+    /// [`Table::free`], some time after the next [`Table::tidy`].
+    pub(crate) fn detach(&mut self, hash: u64, slot: u32) -> bool {
+        self.index.remove(tag(hash), slot);
+        match self.order_mut() {
+            Some(order) => {
+                order.removed(slot);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Gives back the slot of a row that was detached.
+    pub(crate) fn free(&mut self, slot: u32) {
+        self.rows.free(slot);
+    }
+
     /// Gives back the space of removed rows, where that pays. To be called between batches: slots may be used again.
     pub(crate) fn tidy(&mut self) {
         if let Some(order) = self.order.get_mut().unwrap_or_else(PoisonError::into_inner) {
@@ -192,6 +243,11 @@ impl Table {
                 rows.free(slot);
             }
         }
+        self.compact();
+    }
+
+    /// Gives back the space of values that were replaced by longer ones, where that pays.
+    pub(crate) fn compact(&mut self) {
         self.rows.compact();
     }
 
@@ -208,9 +264,14 @@ impl Table {
         order.range(&self.rows, range)
     }
 
+    /// These slots in key order, without keeping the order.
+    pub(crate) fn in_key_order(&self, slots: impl Iterator<Item = u32>) -> Vec<u32> {
+        order::sorted(&self.rows, slots)
+    }
+
     /// All slots in key order, without keeping the order.
     pub(crate) fn sorted(&self) -> Vec<u32> {
-        order::sorted(&self.rows, self.iter())
+        self.in_key_order(self.iter())
     }
 
     fn order_mut(&mut self) -> Option<&mut Order> {
@@ -248,9 +309,13 @@ struct Index {
 
 impl Index {
     fn with_capacity(rows: usize) -> Self {
-        // At most 70 % full: beyond, the probes of absent keys get long.
-        let capacity = (rows * 10 / 7 + 1).next_power_of_two().max(MIN_CAPACITY);
+        let capacity = Self::capacity(rows);
         Self { entries: vec![EMPTY; capacity], shift: 32 - capacity.trailing_zeros().min(32), len: 0 }
+    }
+
+    /// Entries for this many rows: at most 70 % are used. Beyond, the probes of absent keys get long.
+    fn capacity(rows: usize) -> usize {
+        (rows * 10 / 7 + 1).next_power_of_two().max(MIN_CAPACITY)
     }
 
     #[inline]

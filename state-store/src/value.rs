@@ -68,6 +68,15 @@ impl PackedRows {
             Ends::At(ends) => &self.bytes[if row == 0 { 0 } else { ends[row - 1] }..ends[row]],
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn of(rows: &[Vec<u8>]) -> Self {
+        let end = |end: &mut usize, row: &Vec<u8>| {
+            *end += row.len();
+            Some(*end)
+        };
+        Self { bytes: rows.concat(), ends: Ends::At(rows.iter().scan(0, end).collect()) }
+    }
 }
 
 impl ValueCodec {

@@ -3,6 +3,8 @@
 //! Rows of one length lie side by side, key then value. Rows of different lengths lie in an arena, and their slots
 //! point there.
 
+use crate::short_copy;
+
 /// Rows in a chunk of rows of one length; a power of two.
 const CHUNK_ROWS: usize = 1 << CHUNK_SHIFT;
 const CHUNK_SHIFT: u32 = 14;
@@ -31,6 +33,13 @@ impl Rows {
                 Self::Fixed(FixedRows { key_bytes, stride, chunks: Vec::new(), used: 0, free: Vec::new() })
             }
             RowLayout::Varying => Self::Varying(VaryingRows::default()),
+        }
+    }
+
+    pub(super) fn value_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Fixed(rows) => Some(rows.stride - rows.key_bytes),
+            Self::Varying(_) => None,
         }
     }
 
@@ -100,18 +109,33 @@ impl Rows {
         match self {
             Self::Fixed(rows) => {
                 let key_bytes = rows.key_bytes;
-                rows.row_mut(slot)[key_bytes..].copy_from_slice(value);
+                short_copy::copy(&mut rows.row_mut(slot)[key_bytes..], value);
             }
             Self::Varying(rows) => rows.set_value(slot, value),
+        }
+    }
+
+    /// Makes room for the first rows of an empty table.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        match self {
+            Self::Fixed(fixed) if fixed.chunks.is_empty() && (1..CHUNK_ROWS).contains(&rows) => {
+                fixed.chunks.push(Vec::with_capacity(rows * fixed.stride + short_copy::SLACK_BYTES));
+            }
+            Self::Fixed(_) => {}
+            Self::Varying(varying) => varying.slots.reserve(rows.saturating_sub(varying.slots.len())),
         }
     }
 
     /// The slot may be given to another row.
     pub(super) fn free(&mut self, slot: u32) {
         match self {
-            Self::Fixed(rows) => rows.free.push(slot),
+            Self::Fixed(rows) => rows.free(slot),
             Self::Varying(rows) => {
                 rows.dead_bytes += rows.slots[slot as usize].row_bytes();
+                if slot as usize == rows.slots.len() - 1 {
+                    rows.slots.pop();
+                    return;
+                }
                 rows.slots[slot as usize] = Slot::default();
                 rows.free.push(slot);
             }
@@ -169,11 +193,26 @@ impl FixedRows {
 }
 
 impl FixedRows {
+    /// The last row gives back its space, others their slots.
+    fn free(&mut self, slot: u32) {
+        if slot as usize != self.used - 1 {
+            self.free.push(slot);
+            return;
+        }
+        self.used -= 1;
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.truncate(chunk.len() - self.stride);
+            if chunk.is_empty() {
+                self.chunks.pop();
+            }
+        }
+    }
+
     /// A new row at the end.
     fn push(&mut self, key: &[u8], value: &[u8]) -> u32 {
         let (slot, chunk) = self.next();
-        chunk.extend_from_slice(key);
-        chunk.extend_from_slice(value);
+        short_copy::append(chunk, key);
+        short_copy::append(chunk, value);
         slot
     }
 
@@ -183,7 +222,7 @@ impl FixedRows {
         if slot >> CHUNK_SHIFT == self.chunks.len() {
             // The first chunk of a small store grows with it; later ones are made whole.
             let rows = if slot == 0 { 16 } else { CHUNK_ROWS };
-            self.chunks.push(Vec::with_capacity(rows * self.stride));
+            self.chunks.push(Vec::with_capacity(rows * self.stride + short_copy::SLACK_BYTES));
         }
         self.used += 1;
         let slot_number = u32::try_from(slot).expect("a state partition has fewer than 2^32 rows in memory");

@@ -1,105 +1,22 @@
 //! Every single step of every write fails once, in each way a disk or an object store fails; afterwards the last
 //! committed version loads and is right, and the run goes on to the same end.
 
-use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use millstream_state::{
-    Created, Disk, Draft, Entry, Error, ErrorKind, LocalStorage, ObjectStorage, OsDisk, Place, Result, Storage, Upload,
-    VersionRef,
+    Created, Draft, Entry, Error, ErrorKind, LocalStorage, ObjectStorage, Place, Result, Storage, Upload, VersionRef,
 };
 
+use crate::faulty::{After, Countdown, FAULTS, Fault, FaultyDisk};
 use crate::harness::{Key, Model, Shape, Value, check_version, store, stores};
 
 const SHAPE: Shape = Shape::Varying;
 const PARTITIONS: usize = 2;
-
-/// How a step fails.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// Nothing was done.
-    NotDone,
-    /// It was done, but reported as failed.
-    DoneButReportedFailed,
-    /// A part of it was done.
-    Torn,
-}
-
-const FAULTS: [Fault; 3] = [Fault::NotDone, Fault::DoneButReportedFailed, Fault::Torn];
-
-/// Counts steps down; the one that reaches zero fails, and so do all after it: the process has crashed.
-#[derive(Debug)]
-struct Countdown {
-    left: AtomicI64,
-    fault: Fault,
-}
-
-impl Countdown {
-    fn new(steps: i64, fault: Fault) -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(steps), fault })
-    }
-
-    /// `None` to go on; else the fault, and after the first one nothing is done any more.
-    fn step(&self) -> Option<Fault> {
-        match self.left.fetch_sub(1, Ordering::Relaxed) {
-            left if left > 0 => None,
-            0 => Some(self.fault),
-            _ => Some(Fault::NotDone),
-        }
-    }
-
-    fn has_struck(&self) -> bool {
-        self.left.load(Ordering::Relaxed) < 0
-    }
-}
-
-#[derive(Debug)]
-struct FaultyDisk(Arc<Countdown>);
-
-impl FaultyDisk {
-    fn step<T>(&self, torn: impl FnOnce(), step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        match self.0.step() {
-            None => return step(),
-            Some(Fault::NotDone) => {}
-            Some(Fault::DoneButReportedFailed) => drop(step()),
-            Some(Fault::Torn) => torn(),
-        }
-        Err(io::Error::from(io::ErrorKind::StorageFull))
-    }
-}
-
-impl Disk for FaultyDisk {
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.step(|| (), || OsDisk.create_folder(path))
-    }
-    fn create_file(&self, path: &Path) -> io::Result<File> {
-        self.step(|| (), || OsDisk.create_file(path))
-    }
-    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        let mut half = file.try_clone()?;
-        let torn = move || drop(OsDisk.append(&mut half, &bytes[..bytes.len() / 2]));
-        self.step(torn, || OsDisk.append(file, bytes))
-    }
-    fn sync_file(&self, file: &File) -> io::Result<()> {
-        self.step(|| (), || OsDisk.sync_file(file))
-    }
-    fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(|| (), || OsDisk.publish(from, to))
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.step(|| (), || OsDisk.sync_folder(path))
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step(|| (), || OsDisk.remove(path))
-    }
-}
 
 /// An object store whose requests fail. A torn request leaves an object of another name behind, as an upload that was
 /// never completed does.
@@ -239,7 +156,7 @@ fn check_all_crashes(places: fn() -> Result<Places>, batches: usize, least_steps
         let mut steps = 0;
         loop {
             let (sound, faulty, _folder) = places()?;
-            let countdown = Countdown::new(steps as i64, fault);
+            let countdown = Countdown::new(steps as i64, fault, After::Crash);
             let mut committed = vec![(VersionRef::empty(), Model::new())];
             let result = run(&faulty(Arc::clone(&countdown))?, &mut committed, "first", batches);
             let Err(error) = result else {

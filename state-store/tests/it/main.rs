@@ -1,7 +1,9 @@
 //! Tests of the state store from outside.
 
+mod attempts;
 mod crash_points;
 mod faults;
+mod faulty;
 mod fixtures;
 mod harness;
 mod key_groups;

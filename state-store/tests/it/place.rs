@@ -1,13 +1,11 @@
 //! One conformance suite for every kind of place, and the faults a disk has.
 
-use std::fs::File;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
-use millstream_state::{Disk, ErrorKind, LocalStorage, NumberedLog, ObjectStorage, OsDisk, Place, Result};
+use millstream_state::{ErrorKind, LocalStorage, NumberedLog, ObjectStorage, Place, Result};
+
+use crate::faulty::{After, Countdown, FAULTS, FaultyDisk};
 
 /// What every place promises. Calls no test framework, so that any place can be handed in.
 async fn check_place(place: Place) -> Result<()> {
@@ -142,76 +140,19 @@ async fn temporary_and_hidden_files_are_not_listed() -> Result<()> {
     Ok(())
 }
 
-/// How a step of the disk fails.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// Nothing was done.
-    NotDone,
-    /// It was done, but reported as failed.
-    DoneButReportedFailed,
-    /// Half of the bytes were written.
-    Torn,
-}
-
-/// Fails its `remaining`-th step.
-#[derive(Debug)]
-struct FaultyDisk {
-    remaining: AtomicI64,
-    fault: Fault,
-}
-
-impl FaultyDisk {
-    fn step<T>(&self, torn: impl FnOnce(), step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        if self.remaining.fetch_sub(1, Ordering::Relaxed) != 0 {
-            return step();
-        }
-        match self.fault {
-            Fault::NotDone => {}
-            Fault::DoneButReportedFailed => drop(step()),
-            Fault::Torn => torn(),
-        }
-        Err(io::Error::from(io::ErrorKind::StorageFull))
-    }
-}
-
-impl Disk for FaultyDisk {
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.step(|| (), || OsDisk.create_folder(path))
-    }
-    fn create_file(&self, path: &Path) -> io::Result<File> {
-        self.step(|| (), || OsDisk.create_file(path))
-    }
-    fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        let mut half = file.try_clone()?;
-        let torn = move || drop(OsDisk.append(&mut half, &bytes[..bytes.len() / 2]));
-        self.step(torn, || OsDisk.append(file, bytes))
-    }
-    fn sync_file(&self, file: &File) -> io::Result<()> {
-        self.step(|| (), || OsDisk.sync_file(file))
-    }
-    fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(|| (), || OsDisk.publish(from, to))
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.step(|| (), || OsDisk.sync_folder(path))
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        OsDisk.remove(path)
-    }
-}
-
 /// Whatever step of a create fails, a reader sees the whole file or none, and trying again succeeds.
 #[tokio::test]
 async fn every_step_of_a_create_may_fail() -> Result<()> {
     let mut steps_seen = 0;
-    for fault in [Fault::NotDone, Fault::DoneButReportedFailed, Fault::Torn] {
+    for fault in FAULTS {
         for nth in 0.. {
             let folder = folder();
-            let disk = Arc::new(FaultyDisk { remaining: AtomicI64::new(nth), fault });
-            let storage = LocalStorage::with_disk(folder.path().join("new"), disk.clone())?;
+            let countdown = Countdown::new(nth, fault, After::Recovery);
+            let disk = Arc::new(FaultyDisk(Arc::clone(&countdown)));
+            let storage = LocalStorage::with_disk(folder.path().join("new"), disk)?;
             let place = Place::from_storage(Arc::new(storage));
             let Err(error) = place.create("x", "whole".into()).await else {
-                assert!(disk.remaining.load(Ordering::Relaxed) >= 0, "step {nth}: {fault:?} was swallowed");
+                assert!(!countdown.has_struck(), "step {nth}: {fault:?} was swallowed");
                 break;
             };
             steps_seen += 1;

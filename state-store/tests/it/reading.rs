@@ -137,6 +137,34 @@ fn stores_tell_what_they_hold() -> Result<()> {
     Ok(())
 }
 
+/// A store that stays in memory learns, too, that its many files have become one.
+#[test]
+fn maintenance_shows_in_what_stores_tell() -> Result<()> {
+    for budget_bytes in [usize::MAX / 2, 0] {
+        let stores = stores(&memory(), budget_bytes, 0);
+        let mut version = VersionRef::empty();
+        for number in 1..=6 {
+            let batch = stores.begin(&version, number, "a")?;
+            let mut draft = block_on(batch.draft(&store(0, 1)?, &SHAPE.schema()))?;
+            draft.put(&SHAPE.keys(&[(Some(1), None)])?, &SHAPE.values(&[(Some(number as i64), None, true)]))?;
+            draft.finish()?;
+            version = block_on(batch.commit())?.reference;
+            let before = stores.stats()[0].clone();
+            assert_eq!(before.rows, 1);
+            let report = block_on(stores.maintain(&version))?;
+            let after = stores.stats()[0].clone();
+            if [3, 5].contains(&number) {
+                assert_eq!((before.files, after.files, report.merged_files), (3, 1, 1));
+                assert!(after.disk_bytes < before.disk_bytes, "{before:?} {after:?}");
+            } else {
+                assert_eq!(before, after);
+            }
+        }
+        assert_eq!(stores.stats()[0].files, 2);
+    }
+    Ok(())
+}
+
 #[test]
 fn the_thread_maintains_what_was_committed() -> Result<()> {
     let place = memory();

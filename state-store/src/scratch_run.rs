@@ -1,0 +1,79 @@
+//! A file of a batch's changes that are too many for memory. It never leaves the scratch folder.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::batch::BatchInner;
+use crate::draft::StoreCodec;
+use crate::error::{Error, Result};
+use crate::file::format::{Header, Kind};
+use crate::file::reader::{OpenFile, Segment};
+use crate::file::writer::{FileWriter, SegmentStart};
+use crate::id::{StoreId, VersionRef};
+use crate::image::Layer;
+use crate::key_hash::hash_key;
+
+/// Bytes written at a time.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Such a file on its way.
+#[derive(Debug)]
+pub(crate) struct ScratchRun {
+    writer: FileWriter,
+    file: File,
+    path: PathBuf,
+    codec: Arc<StoreCodec>,
+}
+
+impl ScratchRun {
+    pub(crate) fn start(
+        batch: &BatchInner,
+        store: &StoreId,
+        codec: &Arc<StoreCodec>,
+        rows_at_most: usize,
+    ) -> Result<Self> {
+        let mut writer = FileWriter::new(&Header {
+            kind: Kind::Scratch,
+            version: batch.version,
+            parent: VersionRef::empty(),
+            covers: VersionRef::empty(),
+            attempt: batch.attempt.clone(),
+            fingerprint: codec.fingerprint,
+        });
+        writer.start_segment(SegmentStart {
+            store: store.clone(),
+            layout: codec.layout.clone(),
+            fingerprint: codec.fingerprint,
+            schema: None,
+            rows_at_most,
+        });
+        let path = batch.scratch().new_path()?;
+        let file = File::create_new(&path).map_err(|source| Error::io("create", path.display().to_string(), source))?;
+        Ok(Self { writer, file, path, codec: Arc::clone(codec) })
+    }
+
+    /// Adds a row, or with no value a removal. Keys ascend.
+    pub(crate) fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        self.writer.push(hash_key(key), key, value);
+        if self.writer.pending_bytes() > PIECE_BYTES { self.write_pending() } else { Ok(()) }
+    }
+
+    /// The file's rows as a layer. The file is gone when the layer is.
+    pub(crate) fn finish(mut self) -> Result<Layer> {
+        self.writer.finish_segment(0);
+        let finished = self.writer.finish();
+        self.write_pending()?;
+        let file = Arc::new(OpenFile::open(&self.path, true)?);
+        let schema = &self.codec.schema;
+        let columns = schema.value().len();
+        let segments = finished.segments.into_iter();
+        segments.map(|info| Segment::new(Arc::clone(&file), Arc::new(info), None, schema, columns)).collect()
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        let bytes = self.writer.take_pending();
+        self.file.write_all(&bytes).map_err(|source| Error::io("write", self.path.display().to_string(), source))
+    }
+}
