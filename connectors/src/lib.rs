@@ -74,6 +74,7 @@ pub const SINKS: &[MakeSink] = &[
     |shared| Arc::new(memory::MemorySinkProvider::new(shared.tables.clone())),
     |_| Arc::new(console::ConsoleProvider::stdout()),
     |_| Arc::new(noop::NoopProvider),
+    |_| Arc::new(kafka::KafkaSinkProvider::default()),
 ];
 
 /// Adds every source and sink to `registry`. The result is the way to the tables of its memory sink.

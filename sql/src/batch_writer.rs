@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::dataframe::DataFrame;
 use crate::session::StreamSession;
 
-/// Connectors whose tables are folders of files: the ones a batch can be added to.
-const FILES: &[&str] = &["json", "csv", "parquet", "text"];
+/// Connectors that rows which are no stream can be added to: folders of files, and topics.
+const TAKING_ROWS: &[&str] = &["json", "csv", "parquet", "text", "kafka"];
 
 /// Says where the rows of a batch frame go.
 #[derive(Debug)]
@@ -73,10 +73,10 @@ pub(crate) async fn write_batch(
     partition_by: Vec<String>,
 ) -> Result<u64> {
     let connector = connector.to_lowercase();
-    if !FILES.contains(&connector.as_str()) {
+    if !TAKING_ROWS.contains(&connector.as_str()) {
         return Err(Error::unsupported(format!(
             "rows that are no stream cannot be written into the {connector} connector: use {}, or memory",
-            FILES.join(", ")
+            TAKING_ROWS.join(", ")
         )));
     }
     refuse_streamed_folder(&options)?;

@@ -153,7 +153,6 @@ impl ClientSettings {
     }
 
     /// The option `name` that only Java's client has, where it was given: `max.block.ms`, say.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the sink"))]
     pub(super) fn java(&self, name: &str) -> Option<&str> {
         self.java.get(name).map(String::as_str)
     }

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! source   lookup (which partitions, how far) → range of offsets → a split for each reader → fetched in bulk, into columns
+//! sink     columns → messages, queued a batch a call → acknowledged → with `exactlyOnce`: one transaction, committed
 //! ```
 //! # Read next
 //! `options.rs` (what a user can say) → `source.rs` (which offsets a batch reads) → `reader.rs` (offsets to rows) →
-//! `native.rs` (librdkafka's fast calls, the one place with unsafe code).
+//! `native.rs` (librdkafka's fast calls); `sink.rs` → `producer.rs` → `transaction.rs`. Unsafe code is in `native.rs` and
+//! `native_producer.rs` alone.
 
 mod client;
 mod columns;
@@ -14,17 +16,22 @@ mod limits;
 mod lookup;
 mod loss;
 mod native;
+mod native_producer;
 mod offsets;
 mod options;
 mod planned;
 mod position;
+mod producer;
 mod reader;
+mod records;
 mod security;
+mod sink;
 mod source;
 mod subscription;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -38,6 +45,7 @@ use millstream_engine::source::{ReadRequest, Source, SourceContext, SourceProvid
 use crate::rate::refuse_schema;
 use crate::rows::default_parallelism;
 use options::KafkaSourceOptions;
+pub use sink::KafkaSinkProvider;
 use source::KafkaSource;
 
 /// `USING kafka`, read.

@@ -1,7 +1,7 @@
 //! librdkafka's fast calls, made safe: partitions fetched in the background, each into a queue of its own, from which
 //! messages are taken many at a time.
 //!
-//! This is the one place of the connector with unsafe code. What makes it sound:
+//! With `native_producer.rs` the one place of the connector with unsafe code. What makes it sound:
 //! * A [`PartitionFetch`] holds its client, so that no handle of a topic or queue outlives the client it came from.
 //! * A message is ours from the queue until it is dropped. It may outlive its partition's fetch, but not the client, which
 //!   [`Messages`] therefore holds.

@@ -16,7 +16,6 @@ use crate::files::milliseconds;
 pub(super) const SINK_OPTIONS: &[&str] = &["topic", "exactlyOnce", "transactionalIdPrefix"];
 
 /// Options that only a source looks at: a table may be read and written, so the sink knows them too.
-#[expect(dead_code, reason = "for the sink")]
 pub(super) const SOURCE_OPTIONS: &[&str] = &[
     "assign",
     "subscribe",
