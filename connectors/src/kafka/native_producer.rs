@@ -3,7 +3,10 @@
 //!
 //! What makes it sound: a [`TopicHandle`] holds its producer, so that it never outlives the client it came from, and
 //! librdkafka copies every key, value and header before the calls return.
-#![expect(unsafe_code, reason = "rdkafka sends one message a call, by the topic's name, and its flush waits in steps of 100 ms")]
+#![expect(
+    unsafe_code,
+    reason = "rdkafka sends one message a call, by the topic's name, and its flush waits in steps of 100 ms"
+)]
 
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};

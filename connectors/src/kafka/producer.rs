@@ -298,7 +298,11 @@ impl KafkaProducer {
     ///
     /// # Errors
     /// `Unavailable` when no broker has answered for as long as may be, and what `attempt` fails with.
-    pub(super) fn patiently(&self, what: &str, attempt: impl Fn(&Client, Duration) -> Result<(), KafkaError>) -> Result<()> {
+    pub(super) fn patiently(
+        &self,
+        what: &str,
+        attempt: impl Fn(&Client, Duration) -> Result<(), KafkaError>,
+    ) -> Result<()> {
         let watch = Stopwatch::start();
         loop {
             let result = attempt(&self.client, Duration::from_millis(200));
@@ -308,7 +312,9 @@ impl KafkaProducer {
                 Err(error) => error,
             };
             match &error {
-                KafkaError::Transaction(of) if of.code() == RDKafkaErrorCode::OperationTimedOut || of.is_retriable() => {
+                KafkaError::Transaction(of)
+                    if of.code() == RDKafkaErrorCode::OperationTimedOut || of.is_retriable() =>
+                {
                     self.go_on_waiting(&watch, what, &error)?;
                 }
                 KafkaError::Flush(_) => self.go_on_waiting(&watch, what, &error)?,

@@ -266,6 +266,9 @@ fn header_columns(column: &dyn Array) -> Result<HeaderColumns<'_>> {
 
 fn array<T: 'static>(column: &dyn Array) -> Result<&T> {
     column.as_any().downcast_ref().ok_or_else(|| {
-        Error::internal(format!("the kafka sink was given a column of type {} it had not agreed to", column.data_type()))
+        Error::internal(format!(
+            "the kafka sink was given a column of type {} it had not agreed to",
+            column.data_type()
+        ))
     })
 }

@@ -66,7 +66,8 @@ impl Transactions {
         let (settings, group) = (settings.clone(), name.clone());
         let (group, last) = producer
             .blocking(move |producer| {
-                producer.patiently("to begin with transactions", |client, patience| client.init_transactions(patience))?;
+                producer
+                    .patiently("to begin with transactions", |client, patience| client.init_transactions(patience))?;
                 let reader = group_reader(&settings, &group)?;
                 let last = last_batch(producer, &reader)?;
                 let metadata = reader.group_metadata();
@@ -130,8 +131,7 @@ impl Transactions {
             producer.patiently("to note the batch in its transaction", |client, patience| {
                 client.send_offsets_to_transaction(&marker, &group, patience)
             })?;
-            producer
-                .patiently("to commit a transaction", |client, patience| client.commit_transaction(patience))
+            producer.patiently("to commit a transaction", |client, patience| client.commit_transaction(patience))
         });
         if let Err(error) = committed.await {
             // Where the commit has begun, this does nothing.
