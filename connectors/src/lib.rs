@@ -3,7 +3,7 @@
 //! | `USING` | source | sink | |
 //! |---|---|---|---|
 //! | `json` `csv` `parquet` `text` | ✓ | ✓ | [`files`]: folders of files, exactly once |
-//! | `kafka` | ✓ | | [`kafka`]: topics, over librdkafka |
+//! | `kafka` | ✓ | ✓ | [`kafka`]: topics, over librdkafka |
 //! | `rate` | ✓ | | rows by the clock |
 //! | `rate-micro-batch` | ✓ | | the same rows in batch N, every time |
 //! | `socket` | ✓ | | lines of text over TCP; not fault tolerant |
