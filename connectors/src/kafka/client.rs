@@ -27,7 +27,6 @@ pub(super) enum Role {
     /// It reads.
     Source,
     /// It writes.
-    #[expect(dead_code, reason = "for the sink")]
     Sink,
 }
 
