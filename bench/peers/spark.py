@@ -11,6 +11,14 @@ from pyspark.sql import SparkSession, functions as F
 
 CLICKS = "user_id bigint, page string, session bigint, amount double, ts timestamp"
 FORMATS = {"project": "parquet", "tiny": "json"}
+EVENTS = "user_id STRING, session_id STRING, event_type STRING, page_url STRING, ts TIMESTAMP, amount DOUBLE"
+DECODED = f"(SELECT from_json(CAST(value AS STRING), '{EVENTS}') AS e FROM ev)"
+KAFKA = {
+    "kafka-raw": "SELECT count(*) AS n, sum(length(value)) AS bytes FROM ev",
+    "kafka-json": f"SELECT e.event_type, count(*) AS n, sum(e.amount) AS total FROM {DECODED} GROUP BY e.event_type",
+    "kafka-lengths": "SELECT length(value) AS bytes FROM ev",
+    "kafka-decoded": f"SELECT e.event_type, e.amount FROM {DECODED}",
+}
 
 
 def quantile(values, q):
@@ -27,20 +35,11 @@ def main():
         .config("spark.sql.shuffle.partitions", cores)
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.streaming.numRecentProgressUpdates", "100000")
+        .config("spark.jars", os.environ.get("SPARK_JARS", ""))
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")
-    rows = spark.readStream.schema(CLICKS).option("maxFilesPerTrigger", 1).format(FORMATS[workload]).load(data)
-    result = rows.where("amount > 250").select(
-        "user_id", F.upper("page").alias("page"), (F.col("amount") * 2).alias("a2"), "ts"
-    )
-    query = (
-        result.writeStream.format("parquet")
-        .option("path", f"{out}/table")
-        .option("checkpointLocation", f"{out}/checkpoint")
-        .trigger(availableNow=True)
-        .start()
-    )
+    query = (kafka if workload in KAFKA else files)(spark, workload, data, out)
     query.awaitTermination()
     events = [json.loads(p.json) for p in query.recentProgress]
     warm = [e for e in events if e["numInputRows"] > 0][1:]
@@ -51,8 +50,7 @@ def main():
     print(
         json.dumps(
             {
-                # Spark counts rows after the filter it pushes into a JSON scan; the files tell how many were read.
-                "rows_per_s": rows_in(data, FORMATS[workload], len(warm) + 1) * len(warm) / (sum(times) / 1000),
+                "rows_per_s": rows_of(workload, data, warm) / (sum(times) / 1000),
                 "median_batch_ms": quantile(times, 0.5),
                 "p99_batch_ms": quantile(times, 0.99),
                 "peak_bytes": int(status["VmHWM"].split()[0]) * 1024,
@@ -61,6 +59,50 @@ def main():
             }
         )
     )
+
+
+def files(spark, workload, data, out):
+    rows = spark.readStream.schema(CLICKS).option("maxFilesPerTrigger", 1).format(FORMATS[workload]).load(data)
+    result = rows.where("amount > 250").select(
+        "user_id", F.upper("page").alias("page"), (F.col("amount") * 2).alias("a2"), "ts"
+    )
+    return (
+        result.writeStream.format("parquet")
+        .option("path", f"{out}/table")
+        .option("checkpointLocation", f"{out}/checkpoint")
+        .trigger(availableNow=True)
+        .start()
+    )
+
+
+def kafka(spark, workload, data, out):
+    topic = json.load(open(f"{data}/kafka.json"))
+    (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", topic["servers"])
+        .option("subscribe", topic["topic"])
+        .option("startingOffsets", "earliest")
+        .option("maxOffsetsPerTrigger", -(-topic["messages"] // 10))
+        .load()
+        .createOrReplaceTempView("ev")
+    )
+    mode = "update" if workload in ("kafka-raw", "kafka-json") else "append"
+    return (
+        spark.sql(KAFKA[workload])
+        .writeStream.format("noop")
+        .outputMode(mode)
+        .option("checkpointLocation", f"{out}/checkpoint")
+        .trigger(availableNow=True)
+        .start()
+    )
+
+
+def rows_of(workload, data, warm):
+    """Rows in all batches but the first."""
+    if workload in KAFKA:
+        return sum(e["numInputRows"] for e in warm)
+    # Spark counts rows after the filter it pushes into a JSON scan; the files tell how many were read.
+    return rows_in(data, FORMATS[workload], len(warm) + 1) * len(warm)
 
 
 def rows_in(folder, fmt, files):

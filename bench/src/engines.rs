@@ -9,6 +9,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use serde_json::Value;
 
 use crate::Result;
+use crate::kafka;
 use crate::process::{self, Cost};
 use crate::workloads::{CLICKS, Input, Kind, Workload};
 
@@ -20,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) spark: Option<PathBuf>,
     /// A Python with apache-flink.
     pub(crate) flink: Option<PathBuf>,
+    /// A Kafka broker, for the workloads that read one.
+    pub(crate) kafka: Option<String>,
     /// Inputs and outputs.
     pub(crate) folder: PathBuf,
     /// Cores for every engine.
@@ -107,33 +110,42 @@ fn pinned(setup: &Setup, program: &Path) -> Command {
     command
 }
 
-fn script(workload: &Workload, input: &Path, output: &Path) -> String {
+fn script(workload: &Workload, input: &Path, output: &Path) -> Result<String> {
+    let kafka = matches!(workload.input, Input::Kafka { .. }).then(|| kafka::topic(input)).transpose()?;
     let (input, out) = (input.display(), output.display());
     let sink = match workload.kind {
         Kind::FilesToParquet => format!("USING parquet OPTIONS (path '{out}/table', trigger 'availableNow', "),
         Kind::ManyBatches { .. } => "USING noop OPTIONS (".to_string(),
+        Kind::TopicToNowhere => "USING noop OPTIONS (outputMode 'update', trigger 'availableNow', ".to_string(),
         Kind::FirstBatch => "USING console OPTIONS (trigger 'availableNow', ".to_string(),
     };
-    let source = match workload.input {
-        Input::Nothing => {
+    let source = match (workload.input, kafka) {
+        (_, Some(topic)) => format!(
+            "CREATE TABLE ev USING kafka OPTIONS ('kafka.bootstrap.servers' '{}', subscribe '{}', startingOffsets 'earliest', maxOffsetsPerTrigger '{}');",
+            topic.servers,
+            topic.name,
+            topic.messages.div_ceil(10)
+        ),
+        (Input::Nothing | Input::Kafka { .. }, _) => {
             "CREATE TABLE ev USING `rate-micro-batch` OPTIONS (rowsPerBatch '1', numPartitions '1');".to_string()
         }
-        Input::Clicks { .. } => {
+        (Input::Clicks { .. }, _) => {
             format!("CREATE TABLE ev ({CLICKS}) USING parquet OPTIONS (path '{input}', maxFilesPerTrigger '1');")
         }
-        Input::ClicksJson { .. } => {
+        (Input::ClicksJson { .. }, _) => {
             format!("CREATE TABLE ev ({CLICKS}) USING json OPTIONS (path '{input}', maxFilesPerTrigger '1');")
         }
     };
-    let query = workload.query.replace("{ev}", "STREAM ev");
-    format!("{source}\nCREATE STREAMING TABLE q {sink}checkpointLocation '{out}/checkpoint') AS {query};\n")
+    let query = workload.query.replace("{ev}", "STREAM ev").replace("{events}", kafka::EVENTS);
+    Ok(format!("{source}\nCREATE STREAMING TABLE q {sink}checkpointLocation '{out}/checkpoint') AS {query};\n"))
 }
 
 fn run_millstream(setup: &Setup, workload: &Workload, input: &Path, output: &Path) -> Result<Run> {
     let (sql, progress) = (output.join("query.sql"), output.join("progress.jsonl"));
-    fs::write(&sql, script(workload, input, output))?;
+    fs::write(&sql, script(workload, input, output)?)?;
     let mut command = pinned(setup, &setup.millstream);
     command.arg("run").arg(&sql).arg("--progress").arg(&progress);
+    command.arg("-c").arg(format!("spark.sql.shuffle.partitions={}", setup.cores));
     let started = Instant::now();
     let mut memory = Vec::new();
     let (_, cost) = process::run(command, |pid| match workload.kind {

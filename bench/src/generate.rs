@@ -14,6 +14,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use crate::Result;
+use crate::engines::Setup;
 use crate::workloads::{Input, Workload};
 
 /// Event time of the first row, in microseconds since the epoch.
@@ -22,10 +23,13 @@ const USERS: f64 = 1_000_000.0;
 /// The skew of users: a Zipf distribution with this exponent.
 const ZIPF_EXPONENT: f64 = 1.2;
 
-/// The folder with the input of `workload`, made if it is not there yet. `scale` multiplies the rows of each file.
-pub(crate) fn input(workload: &Workload, folder: &Path, scale: f64) -> Result<PathBuf> {
+/// The folder with the input of `workload`, made if it is not there yet. `scale` multiplies the rows of each file, or the
+/// messages.
+pub(crate) fn input(workload: &Workload, setup: &Setup, scale: f64) -> Result<PathBuf> {
+    let folder = setup.folder.as_path();
     let scaled = |rows: usize| ((rows as f64 * scale) as usize).max(1);
     let (kind, files, rows) = match workload.input {
+        Input::Kafka { messages } => return crate::kafka::input(setup.kafka.as_deref(), folder, scaled(messages)),
         Input::Nothing => return Ok(folder.to_path_buf()),
         Input::Clicks { files, rows } => ("parquet", files, scaled(rows)),
         Input::ClicksJson { files, rows } => ("json", files, scaled(rows)),
@@ -36,7 +40,7 @@ pub(crate) fn input(workload: &Workload, folder: &Path, scale: f64) -> Result<Pa
     }
     fs::create_dir_all(&made)?;
     let bar = indicatif::ProgressBar::new(files as u64).with_message("making input");
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     for file in 0..files {
         let path = made.join(format!("part-{file:05}.{kind}"));
         let clicks = clicks(&mut random, file, rows)?;
@@ -117,9 +121,13 @@ fn write_json(path: &Path, rows: &RecordBatch) -> Result<()> {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and the same everywhere.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -129,7 +137,7 @@ impl Random {
     }
 
     /// Uniform in [0, 1).
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 

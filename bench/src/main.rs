@@ -8,6 +8,7 @@
 
 mod engines;
 mod generate;
+mod kafka;
 mod process;
 mod report;
 mod workloads;
@@ -33,9 +34,11 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   cargo build --release && cargo run --release -p millstream-bench -- run project
   cargo run --release -p millstream-bench -- run project tiny --spark ~/spark-venv/bin/python --flink ~/flink-venv/bin/python
+  cargo run --release -p millstream-bench -- run kafka-raw kafka-json --kafka 127.0.0.1:9092 --spark ~/spark-venv/bin/python
   cargo run --release -p millstream-bench -- list
 
-Spark needs a Python with `pip install 'pyspark==4.3.*'` and Java 17; Flink one with `pip install 'apache-flink==2.3.*'` and, in
+Spark needs a Python with `pip install 'pyspark==4.3.*'` and Java 17
+(and, for Kafka, the jars of spark-sql-kafka-0-10 in SPARK_JARS, with commas between); Flink one with `pip install 'apache-flink==2.3.*'` and, in
 FLINK_JARS, a folder with flink-sql-parquet, hadoop-client-api and hadoop-client-runtime (all from Maven Central).";
 
 #[derive(Subcommand)]
@@ -54,6 +57,9 @@ enum Command {
         /// A Python with apache-flink 2.3.
         #[arg(long)]
         flink: Option<PathBuf>,
+        /// A Kafka broker, HOST:PORT, for the workloads that read one.
+        #[arg(long)]
+        kafka: Option<String>,
         /// Where inputs are made (once) and outputs go.
         #[arg(long, default_value = "target/bench")]
         folder: PathBuf,
@@ -96,11 +102,11 @@ fn run(command: Command) -> Result<()> {
         Command::Datafusion { workload, input, output, cores } => {
             engines::run_datafusion(workloads::find(&workload)?, &input, &output, cores)
         }
-        Command::Run { workloads, millstream, spark, flink, folder, runs, cores, scale } => {
-            let setup = Setup { millstream, spark, flink, folder, cores };
+        Command::Run { workloads, millstream, spark, flink, kafka, folder, runs, cores, scale } => {
+            let setup = Setup { millstream, spark, flink, kafka, folder, cores };
             for name in workloads {
                 let workload = workloads::find(&name)?;
-                let input = generate::input(workload, &setup.folder, scale)?;
+                let input = generate::input(workload, &setup, scale)?;
                 let mut results = Vec::new();
                 for engine in Engine::all(&setup, workload) {
                     for _ in 0..runs.max(1) {

@@ -10,7 +10,8 @@ pub(crate) struct Workload {
     pub(crate) about: &'static str,
     /// What its input looks like.
     pub(crate) input: Input,
-    /// Its query in Millstream's SQL over the stream `ev`; `{ev}` stands for how the table is read.
+    /// Its query in Millstream's SQL over the stream `ev`; `{ev}` stands for how the table is read, `{events}` for the columns
+    /// of Kafka's messages.
     pub(crate) query: &'static str,
     /// How it runs.
     pub(crate) kind: Kind,
@@ -35,6 +36,11 @@ pub(crate) enum Input {
         /// Rows in each.
         rows: usize,
     },
+    /// Some 180 bytes of JSON a message, in four partitions of a Kafka topic; a tenth of them a micro-batch.
+    Kafka {
+        /// How many.
+        messages: usize,
+    },
     /// None: the rows are made by the engine.
     Nothing,
 }
@@ -49,6 +55,8 @@ pub(crate) enum Kind {
         /// How many.
         batches: u64,
     },
+    /// A topic until all is read, its result to nowhere, every batch durable.
+    TopicToNowhere,
     /// From the start of the process to the first row on standard output.
     FirstBatch,
 }
@@ -89,6 +97,38 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         query: "SELECT user_id, upper(page) AS page, amount * 2 AS a2, ts FROM {ev} WHERE amount > 250",
         kind: Kind::FirstBatch,
         peers: &[],
+    },
+    Workload {
+        name: "kafka-raw",
+        about: "4 million messages of Kafka, counted with their bytes",
+        input: Input::Kafka { messages: 4_000_000 },
+        query: "SELECT count(*) AS n, sum(length(value)) AS bytes FROM {ev}",
+        kind: Kind::TopicToNowhere,
+        peers: &["spark"],
+    },
+    Workload {
+        name: "kafka-json",
+        about: "4 million messages of Kafka, decoded from JSON, counted and summed by type",
+        input: Input::Kafka { messages: 4_000_000 },
+        query: "SELECT e.event_type, count(*) AS n, sum(e.amount) AS total FROM (SELECT from_json(CAST(value AS STRING), '{events}') AS e FROM {ev}) GROUP BY e.event_type",
+        kind: Kind::TopicToNowhere,
+        peers: &["spark"],
+    },
+    Workload {
+        name: "kafka-lengths",
+        about: "4 million messages of Kafka, the length of each",
+        input: Input::Kafka { messages: 4_000_000 },
+        query: "SELECT length(value) AS bytes FROM {ev}",
+        kind: Kind::TopicToNowhere,
+        peers: &["spark"],
+    },
+    Workload {
+        name: "kafka-decoded",
+        about: "4 million messages of Kafka, decoded from JSON",
+        input: Input::Kafka { messages: 4_000_000 },
+        query: "SELECT e.event_type, e.amount FROM (SELECT from_json(CAST(value AS STRING), '{events}') AS e FROM {ev})",
+        kind: Kind::TopicToNowhere,
+        peers: &["spark"],
     },
 ];
 
