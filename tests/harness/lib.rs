@@ -6,6 +6,7 @@ pub mod command;
 pub mod dice;
 pub mod faulty_disk;
 pub mod fixtures;
+pub mod kafka_broker;
 pub mod lists;
 pub mod s3_server;
 pub mod scenario;

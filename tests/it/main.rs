@@ -5,6 +5,7 @@ mod command;
 mod conformance;
 mod crash_points;
 mod file_metadata;
+mod kafka_mock;
 mod killed;
 mod object_store;
 mod other_process;
