@@ -93,7 +93,7 @@ fn create(servers: &str, topic: &str) -> Result<()> {
     let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let made = runtime.block_on(async { admin.create_topics([&new], &AdminOptions::new()).await })?;
-    made.into_iter().map(|made| made.map(|_| ()).map_err(|(topic, e)| format!("topic {topic}: {e}").into())).collect()
+    made.into_iter().try_for_each(|made| made.map(|_| ()).map_err(|(topic, e)| format!("topic {topic}: {e}").into()))
 }
 
 fn fill(servers: &str, topic: &str, messages: usize) -> Result<()> {
