@@ -66,7 +66,7 @@ impl Lane {
 
     /// Takes what has arrived; whether anything has.
     pub(super) fn take(&mut self) -> bool {
-        self.fetch.take(&mut self.messages, 2 * BATCH_ROWS) > 0
+        self.fetch.take(&mut self.messages) > 0
     }
 
     /// The end of the partition as far as is known.

@@ -110,24 +110,15 @@ impl PartitionFetch {
         }
     }
 
-    /// Appends what has arrived to `messages`, at most `limit` of them, without waiting.
-    pub(super) fn take(&self, messages: &mut Messages, limit: usize) -> usize {
+    /// Appends what has arrived to `messages`, some at a time, without waiting; how many.
+    pub(super) fn take(&self, messages: &mut Messages) -> usize {
         const AT_ONCE: usize = 1024;
         let mut taken = [ptr::null_mut::<RDKafkaMessage>(); AT_ONCE];
-        let mut count = 0;
-        while count < limit {
-            let room = AT_ONCE.min(limit - count);
-            // SAFETY: the queue is alive, and the array has room for so many pointers.
-            let got = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, taken.as_mut_ptr(), room) };
-            let got = usize::try_from(got).unwrap_or(0);
-            let owned = taken[..got].iter().filter_map(|message| NonNull::new(*message));
-            messages.waiting.extend(owned.map(Message));
-            count += got;
-            if got < room {
-                break;
-            }
-        }
-        count
+        // SAFETY: the queue is alive, and the array has room for so many pointers.
+        let got = unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, taken.as_mut_ptr(), AT_ONCE) };
+        let got = usize::try_from(got).unwrap_or(0);
+        messages.waiting.extend(taken[..got].iter().filter_map(|message| NonNull::new(*message)).map(Message));
+        got
     }
 
     /// The end of the partition as the last answer of a broker told it; `None` before the first.

@@ -1,6 +1,6 @@
 //! Which reader reads what: the ranges of a batch, dealt to a fixed number of readers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use millstream_engine::source::Split;
 use millstream_engine::{Error, Result};
@@ -85,11 +85,13 @@ fn size(ranges: &[Range]) -> u64 {
 
 /// A split for each reader that has anything to do.
 pub(super) fn splits(run: Option<Uuid>, dealt: Vec<Vec<Range>>) -> Result<Vec<Split>> {
+    let partitions: HashSet<&TopicPartition> = dealt.iter().flatten().map(|range| &range.at).collect();
+    let lanes = partitions.len();
     let some = (0u32..).zip(dealt).filter(|(_, ranges)| !ranges.is_empty());
     some.map(|(slot, ranges)| {
         // Nobody knows the size of a message; all that counts is that splits are weighed alike.
         let size_bytes = size(&ranges).saturating_mul(100);
-        let descriptor = serde_json::to_value(Piece { run, slot, ranges });
+        let descriptor = serde_json::to_value(Piece { run, slot, lanes, ranges });
         let descriptor = descriptor.map_err(|e| Error::internal(format!("a split that is no JSON: {e}")))?;
         Ok(Split { descriptor, size_bytes })
     })

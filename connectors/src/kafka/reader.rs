@@ -5,7 +5,8 @@
 //!        └► the reader of slot 0: one client, a lane for each partition ─► a-0's rows, then a-1's, in this order every time
 //! ```
 //! Readers live as long as the query runs, and their lanes go on fetching behind the end of a range: what comes is there
-//! when the next batch asks. Bounded: by bytes a lane (`queued.max.messages.kbytes`), and one batch of rows.
+//! when the next batch asks. Bounded: by bytes a lane (`queued.max.messages.kbytes`) and [`AHEAD_KBYTES`] a query, and one
+//! batch of rows a task.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -34,8 +35,11 @@ use super::native::{Arrivals, Client, serve};
 use super::offsets::TopicPartition;
 use super::options::KafkaSourceOptions;
 
-/// What all lanes of one reader may fetch ahead, in KiB, unless the user says otherwise.
-const AHEAD_KBYTES: usize = 96 << 10;
+/// What the partitions of a query may fetch ahead together, in KiB, unless the user says otherwise; and the least and the
+/// most that one of them may.
+const AHEAD_KBYTES: usize = 128 << 10;
+const AHEAD_LEAST_KBYTES: usize = 256;
+const AHEAD_MOST_KBYTES: usize = 32 << 10;
 
 /// The readers of a run that nobody has asked for anything for so long are closed.
 const IDLE: Duration = Duration::from_secs(300);
@@ -50,6 +54,8 @@ pub(super) struct Piece {
     pub(super) run: Option<Uuid>,
     /// Which of them.
     pub(super) slot: u32,
+    /// How many partitions all of them have.
+    pub(super) lanes: usize,
     /// What to read; a range without offsets asks for what will come there.
     pub(super) ranges: Vec<Range>,
 }
@@ -91,6 +97,9 @@ impl Run {
 
     fn close_readers(&self) {
         let readers: Vec<Reader> = lock(&self.readers).drain().map(|(_, reader)| reader).collect();
+        if readers.is_empty() {
+            return;
+        }
         // A client takes its time to end its threads.
         std::thread::spawn(move || drop(readers));
     }
@@ -100,6 +109,12 @@ impl Run {
         let readers = lock(&self.readers);
         let lanes = readers.values().flat_map(|reader| reader.lanes.values());
         lanes.filter_map(|lane| Some((lane.at.clone(), lane.known_end()?))).collect()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.close_readers();
     }
 }
 
@@ -114,7 +129,7 @@ pub(super) fn read(spec: &SourceSpec, request: ReadRequest) -> Result<SendableRe
     let options = KafkaSourceOptions::parse(&spec.options, piece.run.is_some())?;
     let schema = project_schema(&spec.schema, Some(&request.projection))?;
     let reading = Reading {
-        reader: Borrowed::of(piece.run.map(Run::of), piece.slot, &options, piece.ranges.len())?,
+        reader: Borrowed::of(piece.run.map(Run::of), piece.slot, &options, piece.lanes)?,
         ranges: piece.ranges.into(),
         projection: request.projection,
         schema: Arc::clone(&schema),
@@ -148,12 +163,13 @@ impl std::fmt::Debug for ClientHandle {
 
 impl Reader {
     fn open(options: &KafkaSourceOptions, lanes: usize, query: Arc<Notify>) -> Result<Self> {
-        let ahead_kbytes = (AHEAD_KBYTES / lanes.max(1)).clamp(2 << 10, 64 << 10).to_string();
-        let message_bytes = (4 << 20).to_string();
+        let ahead_kbytes = (AHEAD_KBYTES / lanes.max(1)).clamp(AHEAD_LEAST_KBYTES, AHEAD_MOST_KBYTES);
+        let fetch_bytes = (ahead_kbytes << 10).min(4 << 20).to_string();
+        let ahead_kbytes = ahead_kbytes.to_string();
         let config = options.client.reading_config(&[
             ("queued.min.messages", "1000000"),
             ("queued.max.messages.kbytes", &ahead_kbytes),
-            ("fetch.message.max.bytes", &message_bytes),
+            ("fetch.message.max.bytes", &fetch_bytes),
             // A seek, or a new lane, waits for the fetch that is under way.
             ("fetch.wait.max.ms", "20"),
             // A lane that was full is fetched again at once when it no longer is.

@@ -28,8 +28,11 @@ use super::planned::{Readers, splits};
 use super::position;
 use super::reader::Run;
 
-/// New partitions and topics are looked for this often.
+/// New partitions and topics are looked for this often while there is nothing to do.
 const PARTITIONS_AGE: Duration = Duration::from_millis(200);
+
+/// The same while messages keep coming.
+const BUSY_AGE: Duration = Duration::from_secs(1);
 
 /// A running Kafka stream.
 #[derive(Debug)]
@@ -133,11 +136,12 @@ impl KafkaSource {
     }
 
     /// Where partitions end by the answers to fetches, where these tell of anything new: no need to ask.
-    fn heard(&self, from: &Positions) -> Option<Positions> {
+    fn heard(&self, state: &State, from: &Positions) -> Option<Positions> {
+        let looked = state.found.as_ref().map(|(_, at)| at.elapsed());
         // A reader of committed messages may not go to the end of everything.
         let is_uncommitted =
             self.options.client.get("isolation.level").unwrap_or("read_uncommitted") == "read_uncommitted";
-        if !is_uncommitted || self.options.limits != Limits::default() {
+        if !is_uncommitted || self.options.limits != Limits::default() || looked.is_none_or(|age| age > BUSY_AGE) {
             return None;
         }
         let known: HashMap<TopicPartition, i64> = self.run.known_ends();
@@ -152,7 +156,7 @@ impl KafkaSource {
         if !deleted.is_empty() {
             self.lose(|| {
                 data_loss(&format!(
-                    "{} have been deleted: the topics or partitions are not there any more",
+                    "{} are not there any more: the topics or partitions have been deleted, or are no longer subscribed to",
                     names(deleted)
                 ))
             })?;
@@ -234,7 +238,7 @@ impl Source for KafkaSource {
         let limits = Limits::of(limit);
         let ends = match &state.frozen {
             Some(frozen) => frozen.clone(),
-            None => match self.heard(&from) {
+            None => match self.heard(&state, &from) {
                 Some(ends) => ends,
                 None => self.look(&mut state, &from).await?,
             },
