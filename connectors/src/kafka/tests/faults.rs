@@ -95,7 +95,8 @@ async fn a_leader_that_moves_in_the_middle_of_a_batch_loses_nothing() -> Result<
     let split = query.source.splits(start.as_ref(), &end).await?.remove(0);
     let projection = vec![0, 1, 2, 3, 4];
     let request = ReadRequest { split, projection, context: Arc::new(TaskContext::default()) };
-    broker.cluster.broker_round_trip_time(-1, Duration::from_millis(5)).expect("some time for each fetch");
+    // Until the last move each fetch takes its time, so that the batch cannot be at its end before.
+    broker.cluster.broker_round_trip_time(-1, Duration::from_millis(100)).expect("slow brokers");
     let reading = KafkaSourceProvider.read(&query.spec, request)?.try_collect::<Vec<_>>();
     tokio::pin!(reading);
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
@@ -104,8 +105,9 @@ async fn a_leader_that_moves_in_the_middle_of_a_batch_loses_nothing() -> Result<
         tokio::select! {
             batches = &mut reading => break batches?,
             _ = ticks.tick() => {
-                if let Some(leader) = leaders.next() {
-                    broker.cluster.partition_leader("a", 0, Some(leader)).expect("another leader");
+                match leaders.next() {
+                    Some(leader) => broker.cluster.partition_leader("a", 0, Some(leader)).expect("another leader"),
+                    None => broker.cluster.broker_round_trip_time(-1, Duration::ZERO).expect("quick brokers"),
                 }
             }
         }
