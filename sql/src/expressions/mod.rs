@@ -62,16 +62,12 @@ pub fn operators() -> Vec<Arc<ScalarUDF>> {
     OPERATORS.iter().map(|operator| operator.function()).collect()
 }
 
-/// Adds the operators, the aggregate functions that DataFusion lacks, and the analyzer rule that gives operators their meaning
-/// to what a session is built from.
+/// Adds the operators, and the analyzer rule that gives operators and aggregate functions their meaning, to what a session is
+/// built from.
 ///
 /// The rule comes before DataFusion's own, which would give operators its casts.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     builder.scalar_functions().get_or_insert_default().extend(operators());
-    let collecting = datafusion_spark::all_default_aggregate_functions()
-        .into_iter()
-        .filter(|function| function.name().starts_with("collect_"));
-    builder.aggregate_functions().get_or_insert_default().extend(collecting);
     let mut rules = builder.analyzer().take().unwrap_or_default().rules;
     rules.insert(0, Arc::new(SparkOperators));
     builder.with_analyzer_rules(rules)

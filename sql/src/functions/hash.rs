@@ -267,6 +267,16 @@ pub(super) fn crc32(call: &Call<'_>) -> Result<ArrayRef> {
     call.delegate(&datafusion_spark::function::hash::crc32())
 }
 
+/// The `xxhash64` of every value of a column.
+pub(super) fn xxhash64_values(array: &ArrayRef) -> Result<Vec<u64>> {
+    (0..array.len()).map(|row| value::<XxHash64>(array, row, SEED)).collect()
+}
+
+/// The Murmur3 of an INT.
+pub(super) fn murmur3_int(value: i32, seed: u64) -> u32 {
+    Murmur3::int(value, seed) as u32
+}
+
 /// A string's `hashCode` in Spark: its Murmur3.
 pub(super) fn of_text(text: &str) -> u32 {
     Murmur3::bytes(text.as_bytes(), SEED) as u32

@@ -1,4 +1,4 @@
-//! Spark's scalar functions and generators, with Spark's types, names, answers and errors.
+//! Spark's scalar functions, generators and aggregates, with Spark's types, names, answers and errors.
 //!
 //! `FUNCTIONS` is the catalogue: name, parameters, result, kernel. Every name is a function of its own, so that a column
 //! that was made by `ucase(s)` is called so. What is not in the catalogue is unknown, DataFusion's own functions included:
@@ -10,6 +10,7 @@
 //! # Read next
 //! `function.rs` (what a function is) → `rows.rs` (reading and writing arrays) → `text/cut.rs` (some functions).
 
+mod aggregates;
 mod arrays;
 mod cast;
 mod conditional;
@@ -51,6 +52,8 @@ use types::{
     number_or_interval, number_or_text, only_text, same, second, string_or_array, text as string, text_or_binary,
 };
 
+pub(crate) use aggregates::taken;
+pub use aggregates::{aggregate_function, aggregate_functions};
 pub use generators::{generator_columns, is_generator, project_generator, rewrite_generators};
 pub use structs::named_struct_args;
 
@@ -475,13 +478,13 @@ pub fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     BY_NAME.get(name).cloned()
 }
 
-/// Makes the catalogue a session's only scalar functions.
+/// Makes the catalogues a session's only scalar and aggregate functions.
 ///
-/// To be called after `with_default_features`, whose aggregates, window functions and expression planners stay.
+/// To be called after `with_default_features`, whose window functions and expression planners stay.
 pub fn register_all(builder: SessionStateBuilder) -> SessionStateBuilder {
     let mut functions = scalar_functions();
     functions.extend(internal_functions());
-    builder.with_scalar_functions(functions)
+    builder.with_scalar_functions(functions).with_aggregate_functions(aggregate_functions())
 }
 
 fn implicit_cast() -> Arc<ScalarUDF> {

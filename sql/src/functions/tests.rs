@@ -25,7 +25,7 @@ use crate::expressions;
 /// How many of the recorded answers still differ, most of them in which error is given. It only ever goes down.
 const DIFFERENT: usize = 106;
 
-fn fixture(name: &str) -> PathBuf {
+pub(super) fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/spark").join(name)
 }
 
@@ -44,7 +44,7 @@ async fn context(zone: &str) -> Result<SessionContext, DataFusionError> {
 }
 
 /// The recorded questions ask for no stream.
-struct NoStreams;
+pub(super) struct NoStreams;
 
 impl StreamCatalog for NoStreams {
     fn stream_plan(&self, name: &TableReference, _: &[(String, String)]) -> Result<LogicalPlan, DataFusionError> {
@@ -105,7 +105,7 @@ fn year_text(year: i32) -> String {
     format!("{sign}{:04}", year.unsigned_abs())
 }
 
-fn canon(array: &ArrayRef, row: usize) -> Value {
+pub(super) fn canon(array: &ArrayRef, row: usize) -> Value {
     if array.data_type() == &DataType::Null || array.is_null(row) {
         return Value::Null;
     }

@@ -1,10 +1,14 @@
 //! `GROUP BY` and functions over windows of rows: they become nodes of their own, and what the output says about them becomes
 //! their columns.
 
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, Result};
-use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{Cast, Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, SortExpr, lit};
 
+use super::aggregate_call::ALL_KEYS;
 use super::query::nth_column;
 use super::select::Item;
 use crate::expressions::Semantics;
@@ -46,8 +50,9 @@ pub(super) fn aggregate(
     groups: Vec<Expr>,
     is_grouped: bool,
     output: Output,
-    zone: &std::sync::Arc<str>,
+    zone: &Arc<str>,
 ) -> Result<(LogicalPlan, Output)> {
+    let output = output.try_map(|expr| grouping(expr, &groups))?;
     let aggregates = find(output.exprs(), |expr| matches!(expr, Expr::AggregateFunction(_)));
     if !is_grouped && aggregates.is_empty() {
         return match output.having {
@@ -63,7 +68,7 @@ pub(super) fn aggregate(
         )));
     }
     let keys = group_keys(&groups);
-    let plan = LogicalPlanBuilder::from(plan).aggregate(groups, aggregates.clone())?.build()?;
+    let plan = LogicalPlanBuilder::from(plan).aggregate(groups, distinctly_named(&aggregates))?.build()?;
     let first_aggregate = plan.schema().fields().len() - aggregates.len();
     let mut replaced: Vec<(Expr, Expr)> =
         keys.into_iter().enumerate().map(|(nth, key)| (key, nth_column(&plan, nth))).collect();
@@ -72,6 +77,10 @@ pub(super) fn aggregate(
         let rebased = replace(expr.clone(), &replaced)?;
         match rebased.column_refs().into_iter().find(|column| !plan.schema().has_column(column)) {
             None => Ok(rebased),
+            Some(_) if !is_grouped => Err(DataFusionError::Plan(
+                "[MISSING_GROUP_BY] The query does not include a GROUP BY clause. Add GROUP BY or turn it into the window functions using OVER clauses."
+                    .to_string(),
+            )),
             Some(column) => Err(DataFusionError::Plan(format!(
                 "[MISSING_AGGREGATION] The non-aggregating expression \"{}\" is based on columns which are not participating in the GROUP BY \
                  clause. Add the columns or the expression to the GROUP BY, aggregate the expression, or use \"any_value({0})\" if you do not \
@@ -88,6 +97,53 @@ pub(super) fn aggregate(
         None => plan,
     };
     Ok((plan, output))
+}
+
+/// DataFusion leaves casts out of names: of calls that are called alike, the later ones get names of their own.
+fn distinctly_named(aggregates: &[Expr]) -> Vec<Expr> {
+    let names: Vec<String> = aggregates.iter().map(|aggregate| aggregate.schema_name().to_string()).collect();
+    let named = aggregates.iter().enumerate().map(|(nth, aggregate)| match names[..nth].contains(&names[nth]) {
+        true => aggregate.clone().alias(format!("{}#{nth}", names[nth])),
+        false => aggregate.clone(),
+    });
+    named.collect()
+}
+
+/// `grouping(key)` and `grouping_id(keys)`, checked against the keys; `grouping_id()` is that of all keys.
+fn grouping(expr: Expr, groups: &[Expr]) -> Result<Expr> {
+    let keys = group_keys(groups);
+    let has_sets = groups.iter().any(|group| matches!(group, Expr::GroupingSet(_)));
+    let changed = expr.transform_down(|expr| {
+        let Expr::Cast(Cast { expr: inner, field }) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::AggregateFunction(call) = inner.as_ref() else { return Ok(Transformed::no(expr)) };
+        if call.func.name() != "grouping" {
+            return Ok(Transformed::no(expr));
+        }
+        let is_id = *field.data_type() == DataType::Int64;
+        let wrong = |condition: &str, why: &str| Err(DataFusionError::Plan(format!("[{condition}] {why}")));
+        if !has_sets {
+            let why = "grouping()/grouping_id() can only be used with GroupingSets/Cube/Rollup.";
+            return wrong("UNSUPPORTED_GROUPING_EXPRESSION", why);
+        }
+        let is_all = call.params.args == [lit(ALL_KEYS)];
+        if is_id && !is_all && call.params.args != keys {
+            return wrong(
+                "GROUPING_ID_COLUMN_MISMATCH",
+                "the columns of grouping_id do not match the grouping columns.",
+            );
+        }
+        if !is_id && !call.params.args.iter().all(|arg| keys.contains(arg)) {
+            return wrong("GROUPING_COLUMN_MISMATCH", "the column of grouping can't be found in the grouping columns.");
+        }
+        let mut call = call.clone();
+        if is_all {
+            call.params.args = keys.clone();
+        }
+        let call = Expr::AggregateFunction(call);
+        let cast = Expr::Cast(Cast { expr: Box::new(call), field: Arc::clone(field) });
+        Ok(Transformed::new(cast, true, TreeNodeRecursion::Jump))
+    })?;
+    Ok(changed.data)
 }
 
 /// Puts the functions with `OVER` below the output.

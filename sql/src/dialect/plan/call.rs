@@ -14,7 +14,7 @@ use millstream_formats::types::array_of;
 use sqlparser::ast::{self, Function, FunctionArg, FunctionArgExpr, FunctionArguments, WindowType};
 use sqlparser::tokenizer::Span;
 
-use super::aggregate_call::modifiers;
+use super::aggregate_call::{AggregateCall, modifiers};
 use super::query::sort_key;
 use super::scope::Scope;
 use super::select::Item;
@@ -75,6 +75,12 @@ impl Planner<'_> {
         }
         if self.aggregate_function(&name).is_some() {
             return self.aggregate(function, &name, scope);
+        }
+        if function.null_treatment.is_some() {
+            let message = format!(
+                "[INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX] Invalid SQL syntax: the function `{name}` does not support IGNORE NULLS."
+            );
+            return Err(error_at(span_of(function), message));
         }
         let arguments = match unit_of_time(&name, function) {
             Some((unit, rest)) => {
@@ -174,17 +180,7 @@ impl Planner<'_> {
         let WindowType::WindowSpec(spec) = window else {
             return Err(unsupported("named windows are not supported: write the window after OVER"));
         };
-        let definition = if let Some(function) = self.state.window_functions().get(name) {
-            WindowFunctionDefinition::WindowUDF(Arc::clone(function))
-        } else if let Some(function) = self.aggregate_function(name) {
-            WindowFunctionDefinition::AggregateUDF(Arc::clone(function))
-        } else {
-            return Err(error_at(
-                span_of(function),
-                format!("[UNRESOLVED_ROUTINE] Cannot resolve routine `{name}` over a window."),
-            ));
-        };
-        let (arguments, filter, _) = self.aggregate_parts(function, name, scope)?;
+        let mut call = self.window_call(function, name, scope)?;
         let partition_by = spec.partition_by.iter().map(|expr| self.expr(expr, scope)).collect::<Result<_>>()?;
         let order_by: Vec<SortExpr> = spec
             .order_by
@@ -195,20 +191,38 @@ impl Planner<'_> {
             Some(frame) => WindowFrame::try_from(frame.clone())?,
             None => WindowFrame::new((!order_by.is_empty()).then_some(false)),
         };
-        let (distinct, null_treatment) = modifiers(function);
-        let mut call = WindowFunction::new(definition, arguments);
         call.params.partition_by = partition_by;
         call.params.order_by = order_by;
         call.params.window_frame = frame;
-        call.params.filter = filter.map(Box::new);
-        call.params.distinct = distinct;
-        call.params.null_treatment = null_treatment;
         let expr = Expr::WindowFunction(Box::new(call));
         match expr.get_type(scope.schema.as_ref())? {
             // Ranks and row numbers are INT in Spark.
             DataType::UInt64 | DataType::UInt32 => Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Int32))),
             _ => Ok(expr),
         }
+    }
+
+    /// The function of a call over a window, and its arguments. An aggregate of Spark's comes before DataFusion's window
+    /// function of the same name.
+    fn window_call(&self, function: &Function, name: &str, scope: &Scope<'_>) -> Result<WindowFunction> {
+        if self.aggregate_function(name).is_some() {
+            let AggregateCall { function: aggregate, params } = self.aggregate_call(function, name, scope)?;
+            let mut call = WindowFunction::new(WindowFunctionDefinition::AggregateUDF(aggregate), params.args);
+            call.params.filter = params.filter;
+            call.params.distinct = params.distinct;
+            call.params.null_treatment = params.null_treatment;
+            return Ok(call);
+        }
+        let Some(definition) = self.state.window_functions().get(name) else {
+            let message = format!("[UNRESOLVED_ROUTINE] Cannot resolve routine `{name}` over a window.");
+            return Err(error_at(span_of(function), message));
+        };
+        let mut call = WindowFunction::new(
+            WindowFunctionDefinition::WindowUDF(Arc::clone(definition)),
+            self.arguments(function, scope)?,
+        );
+        call.params.null_treatment = modifiers(function).1;
+        Ok(call)
     }
 
     /// A call of a function that takes a lambda, if it is one.
@@ -340,17 +354,6 @@ fn arguments_of(function: &Function) -> Result<Vec<&ast::Expr>> {
             other => Err(unsupported(format!("the argument '{other}' of {} is not supported", function.name))),
         })
         .collect()
-}
-
-/// Unsigned answers of DataFusion's functions as the signed types that Spark has.
-pub(super) fn signed(expr: Expr, schema: &datafusion::common::DFSchema) -> Result<Expr> {
-    let signed = match expr.get_type(schema)? {
-        DataType::UInt8 => DataType::Int16,
-        DataType::UInt16 => DataType::Int32,
-        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
-        _ => return Ok(expr),
-    };
-    Ok(Expr::Cast(Cast::new(Box::new(expr), signed)))
 }
 
 pub(super) fn wrong_count(function: &Function, name: &str, expected: &str, found: usize) -> DataFusionError {

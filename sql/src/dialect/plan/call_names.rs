@@ -73,7 +73,16 @@ const DEFAULTS: &[(&str, usize, &[&str])] = &[
     ("sort_array", 1, &["true"]),
     ("str_to_map", 1, &[",", ":"]),
     ("str_to_map", 2, &[":"]),
+    ("percentile", 2, &["1"]),
+    ("approx_percentile", 2, &["10000"]),
+    ("percentile_approx", 2, &["10000"]),
+    ("listagg", 1, &["NULL"]),
+    ("string_agg", 1, &["NULL"]),
 ];
+
+/// Aggregate functions that Spark prints under another name, `first_value` and `last_value` where the call says what to do
+/// with nulls.
+const OTHER_NAMES: &[(&str, &str)] = &[("array_agg", "collect_list"), ("first_value", "first"), ("last_value", "last")];
 
 /// A call as Spark prints it.
 pub(super) fn of(function: &ast::Function) -> String {
@@ -96,6 +105,10 @@ pub(super) fn of(function: &ast::Function) -> String {
         // A schema and options are no arguments to Spark.
         "from_json" if is_map_schema(&arguments) => return "entries".to_string(),
         "from_json" | "to_json" => arguments.truncate(1),
+        // Nor are what an aggregate does with nulls, and how exact it is.
+        "first" | "first_value" | "last" | "last_value" | "any_value" | "approx_count_distinct" => {
+            arguments.truncate(1)
+        }
         _ => {}
     }
     let is_plain = (name == "ceil" || name == "floor") && arguments.len() > 1;
@@ -104,7 +117,16 @@ pub(super) fn of(function: &ast::Function) -> String {
         Some(ast::DuplicateTreatment::Distinct) => "DISTINCT ",
         _ => "",
     };
-    let mut text = format!("{shown}({distinct}{})", arguments.join(", "));
+    let says_nulls = null_treatment(function, list).is_some();
+    let other = OTHER_NAMES.iter().find(|(written, _)| *written == shown && (says_nulls || shown == "array_agg"));
+    let shown = other.map_or(shown, |(_, other)| other.to_string());
+    let mut text = match ordered_mode(&name, &arguments, function) {
+        Some(text) => text,
+        None => format!("{shown}({distinct}{}){}", arguments.join(", "), within_group(&name, function)),
+    };
+    if shown == "collect_list" && null_treatment(function, list) == Some(ast::NullTreatment::RespectNulls) {
+        text += " RESPECT NULLS";
+    }
     if let Some(filter) = &function.filter {
         text += &format!(" FILTER (WHERE {})", names::of(filter));
     }
@@ -113,6 +135,40 @@ pub(super) fn of(function: &ast::Function) -> String {
         Some(ast::WindowType::NamedWindow(name)) => format!("{text} OVER {name}"),
         None => text,
     }
+}
+
+/// `mode` under an order, in Spark's words, which name the order the other way round.
+fn ordered_mode(name: &str, arguments: &[String], function: &ast::Function) -> Option<String> {
+    let (key, is_descending) = match (name, arguments, &function.within_group[..]) {
+        ("mode", [key, deterministic], []) if deterministic == "true" => (key.clone(), false),
+        ("mode", [key, deterministic], []) if deterministic == "false" => return Some(format!("mode({key})")),
+        ("mode", [], [key]) => (names::of(&key.expr), key.options.asc == Some(false)),
+        _ => return None,
+    };
+    let order = if is_descending { "" } else { " DESC" };
+    Some(format!("mode() WITHIN GROUP (ORDER BY {key}{order})"))
+}
+
+fn within_group(name: &str, function: &ast::Function) -> String {
+    let keys = function.within_group.iter().map(|key| {
+        let order = if key.options.asc == Some(false) { " DESC" } else { "" };
+        format!("{}{order}", names::of(&key.expr))
+    });
+    match name {
+        "percentile_cont" | "percentile_disc" if !function.within_group.is_empty() => {
+            format!(" WITHIN GROUP (ORDER BY {})", keys.collect::<Vec<_>>().join(", "))
+        }
+        _ => String::new(),
+    }
+}
+
+fn null_treatment(function: &ast::Function, list: Option<&ast::FunctionArgumentList>) -> Option<ast::NullTreatment> {
+    let clauses = list.map_or(&[][..], |list| &list.clauses[..]);
+    let inside = clauses.iter().find_map(|clause| match clause {
+        ast::FunctionArgumentClause::IgnoreOrRespectNulls(nulls) => Some(*nulls),
+        _ => None,
+    });
+    function.null_treatment.or(inside)
 }
 
 /// Functions that Spark prints as something else.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{Column, DataFusionError, Result, TableReference};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use sqlparser::ast::{self, Distinct, GroupByExpr, GroupByWithModifier, Select, SelectItem};
 
 use super::aggregate::{self, Output};
@@ -234,24 +234,18 @@ impl Planner<'_> {
         let mut groups = Vec::new();
         for expr in exprs {
             groups.push(match expr {
-                ast::Expr::Rollup(rollup) => {
-                    Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Rollup(sets(rollup)?.concat()))
-                }
-                ast::Expr::Cube(cube) => {
-                    Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Cube(sets(cube)?.concat()))
-                }
-                ast::Expr::GroupingSets(all) => {
-                    Expr::GroupingSet(datafusion::logical_expr::GroupingSet::GroupingSets(sets(all)?))
-                }
+                ast::Expr::Rollup(rollup) => rollup_of(sets(rollup)?),
+                ast::Expr::Cube(cube) => cube_of(sets(cube)?),
+                ast::Expr::GroupingSets(all) => Expr::GroupingSet(GroupingSet::GroupingSets(sets(all)?)),
                 expr => one(expr)?,
             });
         }
+        let each = |groups: Vec<Expr>| groups.into_iter().map(|group| vec![group]).collect();
         Ok(match modifiers.first() {
-            Some(GroupByWithModifier::Rollup) => {
-                vec![Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Rollup(groups))]
-            }
-            Some(GroupByWithModifier::Cube) => {
-                vec![Expr::GroupingSet(datafusion::logical_expr::GroupingSet::Cube(groups))]
+            Some(GroupByWithModifier::Rollup) => vec![rollup_of(each(groups))],
+            Some(GroupByWithModifier::Cube) => vec![cube_of(each(groups))],
+            Some(GroupByWithModifier::GroupingSets(ast::Expr::GroupingSets(all))) => {
+                vec![Expr::GroupingSet(GroupingSet::GroupingSets(sets(all)?))]
             }
             Some(other) => return Err(unsupported(format!("GROUP BY … {other} is not supported"))),
             None => groups,
@@ -315,6 +309,28 @@ impl Planner<'_> {
         }
         self.streams()?.deduplicate_plan(plan, columns, within_watermark)
     }
+}
+
+/// `ROLLUP (a, (b, c))`: the parts in parentheses stay together.
+fn rollup_of(parts: Vec<Vec<Expr>>) -> Expr {
+    if parts.iter().all(|part| part.len() == 1) {
+        return Expr::GroupingSet(GroupingSet::Rollup(parts.concat()));
+    }
+    let sets = (0..=parts.len()).rev().map(|count| parts[..count].concat());
+    Expr::GroupingSet(GroupingSet::GroupingSets(sets.collect()))
+}
+
+/// `CUBE (a, (b, c))`: every choice of the parts.
+fn cube_of(parts: Vec<Vec<Expr>>) -> Expr {
+    if parts.iter().all(|part| part.len() == 1) || parts.len() > 12 {
+        return Expr::GroupingSet(GroupingSet::Cube(parts.concat()));
+    }
+    let choices = (0..1_usize << parts.len()).rev();
+    let sets = choices.map(|choice| {
+        let chosen = parts.iter().enumerate().filter(|(nth, _)| choice >> (parts.len() - 1 - nth) & 1 == 1);
+        chosen.flat_map(|(_, part)| part.clone()).collect()
+    });
+    Expr::GroupingSet(GroupingSet::GroupingSets(sets.collect()))
 }
 
 /// The output under its names; names that come twice get qualifiers of their own, since a plan's columns must differ.

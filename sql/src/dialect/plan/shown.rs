@@ -68,7 +68,7 @@ impl Shown<'_, '_> {
     fn expand_stars(&self, function: &mut ast::Function) {
         let is_count = function.name.to_string().eq_ignore_ascii_case("count");
         let FunctionArguments::List(list) = &mut function.args else { return };
-        if is_count {
+        if is_count && list.duplicate_treatment != Some(ast::DuplicateTreatment::Distinct) {
             return;
         }
         let argument = |expr: Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
