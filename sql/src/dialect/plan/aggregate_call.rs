@@ -287,7 +287,7 @@ fn unsupported_syntax(name: &str, words: &str) -> DataFusionError {
 }
 
 /// `regr_avgy(y, x)` is `avg(y)` where x is known too: decimals stay decimals.
-fn averages_of_pairs<'n>(name: &'n str, arguments: Vec<Expr>) -> (&'n str, Vec<Expr>) {
+fn averages_of_pairs(name: &str, arguments: Vec<Expr>) -> (&str, Vec<Expr>) {
     let is_y = match name {
         "regr_avgx" => false,
         "regr_avgy" => true,

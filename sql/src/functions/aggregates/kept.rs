@@ -114,10 +114,8 @@ impl Kept {
     fn compact(&mut self) -> Result<()> {
         let live: Vec<(u32, u32)> = self.slots.iter().copied().filter(|(chunk, _)| *chunk > 0).collect();
         let columns = self.gather(&live)?;
-        let mut row = 0;
-        for slot in self.slots.iter_mut().filter(|(chunk, _)| *chunk > 0) {
-            *slot = (1, row);
-            row += 1;
+        for (row, slot) in self.slots.iter_mut().filter(|(chunk, _)| *chunk > 0).enumerate() {
+            *slot = (1, row as u32);
         }
         self.chunks.truncate(1);
         self.chunks.push(columns);
