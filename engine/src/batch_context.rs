@@ -22,10 +22,8 @@ pub struct BatchContext {
     pub attempt: uuid::Uuid,
     /// The batch's time, from `offsets/N`: what `current_timestamp()` answers. Milliseconds since the epoch.
     pub batch_timestamp_ms: i64,
-    /// Rows at or before this are late: W(N−1). Milliseconds since the epoch.
-    pub late_watermark_ms: i64,
-    /// State at or before this is closed: W(N). Milliseconds since the epoch.
-    pub eviction_watermark_ms: i64,
+    /// The watermarks of each stateful operator, by its number in the plan.
+    pub operators: BTreeMap<u32, OperatorWatermarks>,
     /// What each stream of the plan reads in this batch, by the stream's number in the plan.
     pub splits: BTreeMap<u32, Vec<Split>>,
     /// What the tables beside the streams consist of, by their number in the plan: those that may change.
@@ -36,7 +34,33 @@ pub struct BatchContext {
     pub limits: BTreeMap<u32, u64>,
 }
 
+/// The watermarks of a stateful operator in one batch, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorWatermarks {
+    /// Rows at or before this are late: W(N−1).
+    pub late_ms: i64,
+    /// State at or before this is closed: W(N).
+    pub eviction_ms: i64,
+}
+
+impl OperatorWatermarks {
+    /// W(N−1) in microseconds since the epoch.
+    pub fn late_micros(&self) -> i64 {
+        self.late_ms.saturating_mul(1000)
+    }
+
+    /// W(N) in microseconds since the epoch.
+    pub fn eviction_micros(&self) -> i64 {
+        self.eviction_ms.saturating_mul(1000)
+    }
+}
+
 impl BatchContext {
+    /// The watermarks of operator number `operator`; the epoch where there are none.
+    pub fn watermarks_of(&self, operator: u32) -> OperatorWatermarks {
+        self.operators.get(&operator).copied().unwrap_or_default()
+    }
+
     /// The batch that `context` belongs to. An internal error outside a batch.
     pub fn of(context: &TaskContext) -> Result<Arc<Self>> {
         context

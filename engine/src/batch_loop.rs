@@ -19,23 +19,32 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::batch_context::BatchContext;
+use crate::batch_context::{BatchContext, OperatorWatermarks};
 use crate::checkpoint::{Checkpoint, CommitEntry, OffsetEntry, PINNED_CONF, Purge, Recovered};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::QueryIdle;
 use crate::manager::StreamingQueryManager;
+use crate::observations::{Observations, Observed};
 use crate::options::Options;
 use crate::plan::{LIMITS_FIELD, SinkExec, SourceExec, limit_counts};
 use crate::progress::{
-    SinkProgress, SourceProgress, StaticTableProgress, StreamingQueryProgress, iso_timestamp, rows_per_second,
+    SinkProgress, SourceProgress, StateOperatorProgress, StaticTableProgress, StreamingQueryProgress, iso_timestamp,
+    rows_per_second,
 };
 use crate::query::{Environment, QueryDefinition, StreamingQuery};
+use crate::query_state::{QueryState, STATE_FIELD, StateBatch};
 use crate::registry::Registry;
 use crate::sink::{BatchRows, Delivery, Sink};
 use crate::source::{Offset, ReadLimit, Source};
+use crate::stateful::{StatefulNode, operator_watermarks, stateful_nodes, watermark_specs};
 use crate::static_side::{StaticListing, StaticSides, StaticTables, static_nodes};
 use crate::trigger::{Trigger, next_trigger_ms};
+use crate::watermark::{WatermarkPolicy, WatermarkTracker};
+use millstream_state::Commit as StateCommit;
+
+/// The field of `commits/N` that says what each watermark of the plan has reached.
+const WATERMARKS_FIELD: &str = "watermarks";
 
 /// The plan, made once, and what it runs in.
 pub(crate) struct Planned {
@@ -66,9 +75,12 @@ pub(crate) struct BatchLoop {
     pending: Option<OffsetEntry>,
     /// Where each source of the last committed batch ended.
     committed: Vec<Option<Offset>>,
-    /// W(N−1) and W(N) of the next batch N, in milliseconds since the epoch.
+    /// W(N−1) of the next batch N, in milliseconds since the epoch; W(N) is the tracker's.
     late_watermark_ms: i64,
-    watermark_ms: i64,
+    watermarks: WatermarkTracker,
+    state: Option<QueryState>,
+    /// What each stateful operator evicted with in the last batch of this run.
+    evicted_ms: BTreeMap<u32, i64>,
     last_trigger_ms: Option<i64>,
     idle_since_ms: i64,
     plan_count: u64,
@@ -83,6 +95,7 @@ struct Settings {
     min_batches_to_retain: u64,
     polling_delay_ms: i64,
     idle_event_ms: i64,
+    no_data_batches: bool,
 }
 
 impl Settings {
@@ -106,6 +119,9 @@ impl Settings {
             min_batches_to_retain,
             polling_delay_ms: millis("spark.sql.streaming.pollingDelay", 10)?,
             idle_event_ms: millis("spark.sql.streaming.noDataProgressEventInterval", 10_000)?,
+            no_data_batches: !conf
+                .get("spark.sql.streaming.noDataMicroBatches.enabled")
+                .is_some_and(|text| text.eq_ignore_ascii_case("false")),
         })
     }
 }
@@ -144,11 +160,20 @@ impl BatchLoop {
         sources: Vec<Arc<dyn Source>>,
         sink: Arc<dyn Sink>,
         recovered: Recovered,
+        state: Option<QueryState>,
     ) -> Result<Self> {
         let settings = Settings::read(&definition.conf)?;
         let pinned_conf = pinned_conf(&definition.conf, recovered.last.as_ref().or(recovered.pending.as_ref()));
         let last_watermark_ms = recovered.last.as_ref().map_or(0, |last| last.watermark_ms);
         let next_watermark_ms = recovered.last_commit.as_ref().map_or(0, |commit| commit.next_batch_watermark_ms);
+        let policy = pinned_conf.get("spark.sql.streaming.multipleWatermarkPolicy").and_then(Value::as_str);
+        let watermarks = WatermarkTracker::new(
+            WatermarkPolicy::parse(policy.unwrap_or("min"))?,
+            watermark_specs(&planned.plan).into_values().collect(),
+            last_watermark_ms.max(next_watermark_ms),
+            recovered.last_commit.as_ref().and_then(reached_watermarks).as_deref(),
+            environment.clock.now_ms(),
+        );
         let limits = recovered.last_commit.as_ref().map(committed_limits).transpose()?.unwrap_or_default();
         let mut committed = recovered.committed;
         committed.resize(sources.len(), None);
@@ -172,7 +197,9 @@ impl BatchLoop {
             pending: recovered.pending,
             committed,
             late_watermark_ms: last_watermark_ms,
-            watermark_ms: last_watermark_ms.max(next_watermark_ms),
+            watermarks,
+            state,
+            evicted_ms: BTreeMap::new(),
             last_trigger_ms: None,
             idle_since_ms: environment.clock.now_ms(),
             plan_count: 1,
@@ -311,12 +338,13 @@ impl BatchLoop {
         .await?;
         durations.note("latestOffset", watch);
         let has_new = ends.iter().zip(&self.committed).any(|(end, committed)| end.is_some() && end != committed);
-        if !has_new {
+        let watermark_ms = self.watermarks.settle(self.clock.now_ms());
+        if !has_new && !self.wants_batch_without_data(watermark_ms) {
             return Ok(None);
         }
         let offsets = ends.into_iter().zip(&self.committed).map(|(end, committed)| end.or_else(|| committed.clone()));
         let entry = OffsetEntry {
-            watermark_ms: self.watermark_ms,
+            watermark_ms,
             timestamp_ms: self.clock.now_ms(),
             conf: self.pinned_conf.clone(),
             offsets: offsets.collect(),
@@ -329,6 +357,18 @@ impl BatchLoop {
         Ok(Some(Intent { batch_id: self.next_batch_id, entry, starts }))
     }
 
+    /// Whether a new watermark has closed state that no later row may ever flush.
+    fn wants_batch_without_data(&self, watermark_ms: i64) -> bool {
+        if !self.settings.no_data_batches || self.evicted_ms.is_empty() {
+            return false;
+        }
+        let next_ms = operator_watermarks(self.planned.plan.as_ref(), watermark_ms);
+        stateful_nodes(self.planned.plan.as_ref()).into_iter().any(|node| {
+            let of = |watermarks: &BTreeMap<u32, i64>| watermarks.get(&node.operator()).copied().unwrap_or(0);
+            node.wants_batch(of(&self.evicted_ms), of(&next_ms))
+        })
+    }
+
     /// Runs the plan, commits the sink and writes that the batch is done. `None` when the query was stopped in time.
     async fn run_batch(&mut self, intent: &Intent, durations: &mut Durations) -> Result<Option<Ran>> {
         self.query.shared.set_status("Processing new data", true, Some(true));
@@ -337,12 +377,19 @@ impl BatchLoop {
         let static_tables = self.static_tables.list(&self.planned.registry, self.clock.now_ms()).await?;
         durations.note("getBatch", watch);
         let watch = Stopwatch::start();
-        let context = self.task_context(intent, splits, static_tables);
+        let attempt = Uuid::new_v4();
+        let in_batch = InBatch {
+            observations: Arc::default(),
+            state: self.state.as_ref().map(|state| state.begin(attempt)).transpose()?,
+        };
+        let batch = self.batch_context(intent, attempt, splits, static_tables);
+        let context = self.task_context(batch, &in_batch);
         let plan = reset_plan_states(Arc::clone(&self.planned.plan))?;
         let rows = tokio::select! {
             rows = run_plan(&plan, &context) => rows?,
             () = self.query.stop.cancelled() => return Ok(None),
         };
+        let state_commit = self.commit_state(&in_batch).await?;
         let output_rows = self.commit_sink(intent.batch_id, &plan, rows).await?;
         durations.note("addBatch", watch);
         let watch = Stopwatch::start();
@@ -352,12 +399,26 @@ impl BatchLoop {
         if !limits.is_empty() {
             more.insert(LIMITS_FIELD.to_string(), serde_json::json!(limits));
         }
-        let entry = CommitEntry { next_batch_watermark_ms: self.watermark_ms, more };
+        let observed = in_batch.observations.observed();
+        let next_ms = self.watermarks.advance(&observed.event_times, self.clock.now_ms());
+        if self.watermarks.is_used() {
+            more.insert(WATERMARKS_FIELD.to_string(), serde_json::json!(self.watermarks.reached()));
+        }
+        if let Some(commit) = &state_commit {
+            more.insert(STATE_FIELD.to_string(), serde_json::json!(commit.reference));
+        }
+        let entry = CommitEntry { next_batch_watermark_ms: next_ms, more };
         self.checkpoint.commits.create(intent.batch_id, &entry).await?;
         durations.note("commitOffsets", watch);
         self.limits = limits;
+        if let (Some(state), Some(commit)) = (&mut self.state, &state_commit) {
+            state.committed(commit.reference.clone());
+        }
+        self.evicted_ms = operator_watermarks(self.planned.plan.as_ref(), intent.entry.watermark_ms);
         self.let_go_of(intent).await?;
-        Ok(Some(Ran { input_rows: input_rows(&plan, self.sources.len()), output_rows }))
+        let state_commit_ms = state_commit.map_or(0, |commit| commit.nanos.div_ceil(1_000_000));
+        let input_rows = input_rows(&plan, self.sources.len());
+        Ok(Some(Ran { input_rows, output_rows, observed, state_commit_ms }))
     }
 
     async fn splits(&self, intent: &Intent) -> Result<BTreeMap<u32, Vec<crate::source::Split>>> {
@@ -373,26 +434,48 @@ impl BatchLoop {
         Ok(splits)
     }
 
-    fn task_context(
+    /// Makes what the batch did to state durable: before anything of it is visible, and without counting yet.
+    async fn commit_state(&self, in_batch: &InBatch) -> Result<Option<StateCommit>> {
+        let (Some(state), Some(batch)) = (&self.state, &in_batch.state) else { return Ok(None) };
+        let names = stateful_nodes(self.planned.plan.as_ref()).into_iter().map(|n| (n.operator(), n.operator_name()));
+        state.check_sizes(&names.collect())?;
+        state.commit(batch).await.map(Some)
+    }
+
+    fn batch_context(
         &self,
         intent: &Intent,
+        attempt: Uuid,
         splits: BTreeMap<u32, Vec<crate::source::Split>>,
         static_tables: BTreeMap<u64, StaticListing>,
-    ) -> Arc<TaskContext> {
-        let batch = BatchContext {
+    ) -> BatchContext {
+        let plan = self.planned.plan.as_ref();
+        let late_ms = operator_watermarks(plan, self.late_watermark_ms);
+        let eviction_ms = operator_watermarks(plan, intent.entry.watermark_ms);
+        let operators = eviction_ms.into_iter().map(|(operator, eviction_ms)| {
+            let late_ms = late_ms.get(&operator).copied().unwrap_or(0);
+            (operator, OperatorWatermarks { late_ms, eviction_ms })
+        });
+        BatchContext {
             batch_id: intent.batch_id,
-            attempt: Uuid::new_v4(),
+            attempt,
             batch_timestamp_ms: intent.entry.timestamp_ms,
-            late_watermark_ms: self.late_watermark_ms,
-            eviction_watermark_ms: intent.entry.watermark_ms,
+            operators: operators.collect(),
             splits,
             static_tables,
             limits: self.limits.clone(),
-        };
+        }
+    }
+
+    fn task_context(&self, batch: BatchContext, in_batch: &InBatch) -> Arc<TaskContext> {
         let base = &self.planned.task_context;
         let config: SessionConfig =
             Arc::new(batch).install(base.session_config().clone(), Arc::clone(&self.planned.registry));
-        let config = config.with_extension(Arc::clone(&self.static_sides));
+        let mut config =
+            config.with_extension(Arc::clone(&self.static_sides)).with_extension(Arc::clone(&in_batch.observations));
+        if let Some(state) = &in_batch.state {
+            config = config.with_extension(Arc::clone(state));
+        }
         Arc::new(TaskContext::new(
             None,
             base.session_id(),
@@ -467,6 +550,34 @@ impl BatchLoop {
         tables.map(|(number, name)| StaticTableProgress { name: name.clone(), build_rows: rows(number) }).collect()
     }
 
+    /// The watermark of the batch, and the times that the plan's first watermark saw; nothing without a watermark.
+    fn event_time(&self, intent: &Intent, observed: &Observed) -> BTreeMap<String, String> {
+        let mut entries = BTreeMap::new();
+        if !self.watermarks.is_used() {
+            return entries;
+        }
+        entries.insert("watermark".to_string(), iso_timestamp(intent.entry.watermark_ms));
+        if let Some(times) = observed.event_times.values().next() {
+            let average_ms = i64::try_from(times.sum_ms / i128::from(times.count.max(1))).unwrap_or(0);
+            for (name, at_ms) in [("max", times.max_ms), ("min", times.min_ms), ("avg", average_ms)] {
+                entries.insert(name.to_string(), iso_timestamp(at_ms));
+            }
+        }
+        entries
+    }
+
+    /// What became of each operator's state, the root's first.
+    fn state_operators(&self, ran: &Ran) -> Vec<StateOperatorProgress> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let sizes = state.sizes();
+        let of = |node: &dyn StatefulNode| {
+            let counts = ran.observed.operators.get(&node.operator()).cloned().unwrap_or_default();
+            let size = sizes.get(&node.operator()).copied().unwrap_or_default();
+            StateOperatorProgress::new(node, counts, size, ran.state_commit_ms)
+        };
+        stateful_nodes(self.planned.plan.as_ref()).into_iter().map(of).collect()
+    }
+
     async fn report(
         &self,
         intent: &Intent,
@@ -506,8 +617,8 @@ impl BatchLoop {
             input_rows_per_second: input_rate(total),
             processed_rows_per_second: rows_per_second(total, batch_ms),
             duration_ms: durations.0.into_iter().map(|(step, ms)| (step.to_string(), ms)).collect(),
-            event_time: BTreeMap::new(),
-            state_operators: Vec::new(),
+            event_time: self.event_time(intent, &ran.observed),
+            state_operators: self.state_operators(ran),
             sources: sources.collect(),
             sink: SinkProgress {
                 description: self.sink.description(),
@@ -536,6 +647,14 @@ struct Ran {
     /// By source.
     input_rows: Vec<u64>,
     output_rows: u64,
+    observed: Observed,
+    state_commit_ms: u64,
+}
+
+/// What the nodes of a plan share in one batch, in this process.
+struct InBatch {
+    observations: Arc<Observations>,
+    state: Option<Arc<StateBatch>>,
 }
 
 /// Runs every partition of `plan` in a task of its own and gives the rows of each. Dropping the future stops the tasks.
@@ -571,6 +690,11 @@ fn input_rows(plan: &Arc<dyn ExecutionPlan>, sources: usize) -> Vec<u64> {
         open.extend(node.children());
     }
     rows
+}
+
+/// What each watermark had reached when this was committed.
+fn reached_watermarks(commit: &CommitEntry) -> Option<Vec<Option<i64>>> {
+    serde_json::from_value(commit.more.get(WATERMARKS_FIELD)?.clone()).ok()
 }
 
 /// How many rows each limit of the plan had let through when this was committed.

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::observations::OperatorCounts;
+use crate::query_state::StateSize;
+use crate::stateful::StatefulNode;
+
 /// One batch, or one look for new data, of a query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,7 +43,7 @@ pub struct StreamingQueryProgress {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub event_time: BTreeMap<String, String>,
     /// A figure for each stateful operator, root first.
-    pub state_operators: Vec<Value>,
+    pub state_operators: Vec<StateOperatorProgress>,
     /// What was read from each source.
     pub sources: Vec<SourceProgress>,
     /// What was written.
@@ -54,6 +58,64 @@ pub struct StreamingQueryProgress {
     /// What the user should know about this query.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<String>,
+}
+
+/// What a batch did to the state of one operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateOperatorProgress {
+    /// The operator's name, Spark's for the same operator.
+    pub operator_name: String,
+    /// Rows in its state.
+    pub num_rows_total: u64,
+    /// Rows put.
+    pub num_rows_updated: u64,
+    /// Time spent on putting them, in milliseconds, over all state partitions.
+    pub all_updates_time_ms: u64,
+    /// Rows removed.
+    pub num_rows_removed: u64,
+    /// Time spent on removing them, in milliseconds, over all state partitions.
+    pub all_removals_time_ms: u64,
+    /// Time that making the state of all operators durable took, in milliseconds.
+    pub commit_time_ms: u64,
+    /// Memory that its state takes.
+    pub memory_used_bytes: u64,
+    /// Input rows that were too late. (Spark counts groups of them, after its partial aggregation.)
+    pub num_rows_dropped_by_watermark: u64,
+    /// State partitions.
+    pub num_shuffle_partitions: u64,
+    /// Stores open.
+    pub num_state_store_instances: u64,
+    /// Figures of its own.
+    pub custom_metrics: BTreeMap<String, i64>,
+}
+
+impl StateOperatorProgress {
+    pub(crate) fn new(node: &dyn StatefulNode, counts: OperatorCounts, size: StateSize, commit_time_ms: u64) -> Self {
+        let mut custom_metrics = counts.custom;
+        let figures = [
+            ("diskUsedBytes", size.disk_bytes),
+            ("loadedMapCacheHitCount", size.cache_hits),
+            ("loadedMapCacheMissCount", size.cache_misses),
+        ];
+        for (name, figure) in figures {
+            custom_metrics.insert(name.to_string(), i64::try_from(figure).unwrap_or(i64::MAX));
+        }
+        Self {
+            operator_name: node.operator_name().to_string(),
+            num_rows_total: counts.rows_total,
+            num_rows_updated: counts.rows_updated,
+            all_updates_time_ms: counts.updates_micros.div_ceil(1000),
+            num_rows_removed: counts.rows_removed,
+            all_removals_time_ms: counts.removals_micros.div_ceil(1000),
+            commit_time_ms,
+            memory_used_bytes: size.memory_bytes,
+            num_rows_dropped_by_watermark: counts.rows_dropped_by_watermark,
+            num_shuffle_partitions: node.partitions() as u64,
+            num_state_store_instances: size.stores as u64,
+            custom_metrics,
+        }
+    }
 }
 
 /// What a batch read from one source.

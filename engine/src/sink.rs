@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 
 /// Which rows of the result a batch gives to the sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputMode {
     /// Rows that will never change.

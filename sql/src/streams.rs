@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use datafusion::common::{Column, DataFusionError, Result as DfResult, TableReference};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, SchemaRef};
+use datafusion::common::{Column, DataFusionError, Result as DfResult, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlan;
-use millstream_engine::plan::has_streams;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use millstream_engine::plan::{TimeWindowNode, WatermarkNode, WindowKind, Windows, has_streams};
 use millstream_engine::source::SourceSpec;
 use millstream_engine::{Error, Result};
 use sqlparser::ast;
 
 use crate::catalog::{Catalog, Entry, QueryStreams, Table};
-use crate::dialect::{SqlQuery, StreamCatalog, TimeWindow};
+use crate::dialect::{SqlQuery, StreamCatalog, TimeWindow, parse_interval};
 use crate::hidden_columns;
 use crate::session::StreamSession;
 
@@ -87,18 +87,99 @@ impl StreamCatalog for SessionStreams {
         }
     }
 
-    fn watermark_plan(&self, _: LogicalPlan, column: &Column, _: i64) -> DfResult<LogicalPlan> {
-        Err(DataFusionError::NotImplemented(format!(
-            "WATERMARK {} is not supported yet: leave it out where nothing depends on it",
-            column.name
-        )))
+    fn watermark_plan(&self, input: LogicalPlan, column: &Column, delay_ms: i64) -> DfResult<LogicalPlan> {
+        Ok(watermark(input, column, delay_ms)?)
     }
 
     fn deduplicate_plan(&self, _: LogicalPlan, _: Vec<Column>, _: bool) -> DfResult<LogicalPlan> {
         Err(DataFusionError::NotImplemented("DISTINCT ON is not supported yet".to_string()))
     }
 
-    fn window_plan(&self, _: LogicalPlan, window: &TimeWindow) -> DfResult<LogicalPlan> {
-        Err(DataFusionError::NotImplemented(format!("the column {} is not supported yet", window.name)))
+    fn window_plan(&self, input: LogicalPlan, window: &TimeWindow) -> DfResult<LogicalPlan> {
+        Ok(time_window(input, window)?)
+    }
+}
+
+/// `input` with its column `column` as event time. In a batch, where every row is there, a watermark means nothing.
+pub(crate) fn watermark(input: LogicalPlan, column: &Column, delay_ms: i64) -> Result<LogicalPlan> {
+    match has_streams(&input) {
+        true => WatermarkNode::plan(input, column, delay_ms),
+        false => Ok(input),
+    }
+}
+
+/// `input` with a column of windows.
+pub(crate) fn time_window(input: LogicalPlan, window: &TimeWindow) -> Result<LogicalPlan> {
+    let function = if window.is_session { "session_window" } else { "window" };
+    let (Some(time), lengths) = (window.arguments.first().cloned(), window.arguments.get(1..).unwrap_or_default())
+    else {
+        return Err(Error::invalid(format!("{function} needs a time column")));
+    };
+    let kind = match (window.is_session, lengths) {
+        (true, [gap]) => WindowKind::Session(session_gap(gap, &input)?),
+        (true, _) => {
+            return Err(Error::invalid("session_window takes a time and a gap: session_window(ts, '5 minutes')"));
+        }
+        (false, [size]) => {
+            let size = length_micros(size)?;
+            WindowKind::Fixed(Windows::try_new(size, size, 0)?)
+        }
+        (false, [size, slide]) => WindowKind::Fixed(Windows::try_new(length_micros(size)?, length_micros(slide)?, 0)?),
+        (false, [size, slide, start]) => {
+            WindowKind::Fixed(Windows::try_new(length_micros(size)?, length_micros(slide)?, length_micros(start)?)?)
+        }
+        (false, _) => {
+            return Err(Error::invalid(
+                "window takes a time, a size, and perhaps a slide and a start: window(ts, '10 minutes', '5 minutes')",
+            ));
+        }
+    };
+    TimeWindowNode::plan(input, time, kind, window.name.clone())
+}
+
+/// A length of `window` in microseconds: the text of an interval, or an interval.
+fn length_micros(length: &Expr) -> Result<i64> {
+    let says = |what: &str| {
+        Err(Error::invalid(format!(
+            "the size, slide and start of window must be intervals such as '5 minutes', but '{length}' {what}"
+        )))
+    };
+    match length.clone().unalias() {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => match parse_interval(&text) {
+            Ok(interval) if interval.months != 0 => says("has months, whose length is not fixed"),
+            Ok(interval) => Ok(interval.micros),
+            Err(why) => says(&format!("is none: {why}")),
+        },
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => match interval.months {
+            0 => Ok(i64::from(interval.days) * 86_400_000_000 + interval.nanoseconds / 1000),
+            _ => says("has months, whose length is not fixed"),
+        },
+        Expr::Literal(ScalarValue::DurationMicrosecond(Some(micros)), _) => Ok(micros),
+        Expr::Literal(ScalarValue::Int64(Some(micros)), _) => Ok(micros),
+        _ => says("is not constant"),
+    }
+}
+
+/// The gap of a session as an interval: given as one, as its text, or by an expression of either type for each row.
+fn session_gap(gap: &Expr, input: &LogicalPlan) -> Result<Expr> {
+    let months_days_nanos = DataType::Interval(IntervalUnit::MonthDayNano);
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = gap.clone().unalias() {
+        let interval = parse_interval(&text).map_err(|why| {
+            Error::invalid(format!(
+                "the gap of session_window must be an interval such as '5 minutes', but '{text}' is none: {why}"
+            ))
+        })?;
+        let months = i32::try_from(interval.months).unwrap_or(i32::MAX);
+        let value = IntervalMonthDayNano::new(months, 0, interval.micros.saturating_mul(1000));
+        return Ok(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), None));
+    }
+    match gap.get_type(input.schema())? {
+        found if found == months_days_nanos => Ok(gap.clone()),
+        DataType::Utf8 | DataType::Duration(_) | DataType::Interval(_) => {
+            Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(gap.clone()), months_days_nanos)))
+        }
+        found => Err(Error::invalid(format!(
+            "the gap of session_window must be an interval such as '5 minutes', but '{gap}' is {found}"
+        ))),
     }
 }

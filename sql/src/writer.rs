@@ -227,16 +227,17 @@ impl Start {
             }
             other => other,
         };
+        let planning = session.planning()?;
+        let (stream, config) = (&planning.stream, planning.stream.config_options());
         let definition = QueryDefinition {
             name: self.name,
-            plan: self.plan,
+            plan: stream.analyzer().execute_and_check(self.plan, config, |_, _| {})?,
             output_mode: self.output_mode,
             trigger: self.trigger,
             sink,
             checkpoint_location: self.checkpoint_location,
             conf: conf.options().clone(),
         };
-        let planning = session.planning()?;
         let query = start(definition, session.environment(), &planning.stream).await?;
         session.remember(&query);
         Ok(query)

@@ -43,8 +43,8 @@ impl StoreSchema {
         hash_key(self.text().as_bytes())
     }
 
-    /// The text stored in state files.
-    pub(crate) fn text(&self) -> String {
+    /// The text stored in state files: a line for each column.
+    pub fn text(&self) -> String {
         let mut text = String::new();
         for (part, fields) in [("key", &self.key), ("value", &self.value)] {
             for field in fields {

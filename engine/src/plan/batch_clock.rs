@@ -28,7 +28,7 @@ use datafusion_physical_plan::{
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::codec::PlanNode;
+use super::codec::{NodeExpression, PlanNode};
 use crate::batch_context::BatchContext;
 
 /// The functions, and the column that stands for each.
@@ -224,7 +224,12 @@ impl PlanNode for BatchClockExec {
         super::codec::to_json(&Encoded { time_zone: self.time_zone.clone() })
     }
 
-    fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
+    fn from_json(
+        json: serde_json::Value,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: Vec<NodeExpression>,
+        _: &TaskContext,
+    ) -> Result<Self> {
         let encoded: Encoded = super::codec::from_json(json)?;
         Ok(Self::new(super::codec::only_input(inputs)?, encoded.time_zone))
     }

@@ -64,9 +64,7 @@ fn check_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
             )),
         },
         LogicalPlan::Join(join) => check_join(has_streams(&join.left), has_streams(&join.right), join.join_type),
-        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => Err(Error::unsupported(
-            "aggregation over a stream is not supported yet: aggregate its output as a batch, or in foreach_batch",
-        )),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_) => Ok(()),
         LogicalPlan::Sort(sort) if mode == OutputMode::Complete && has_streaming_aggregate(&sort.input) => Ok(()),
         LogicalPlan::Sort(_) => Err(Error::invalid(
             "a stream cannot be sorted, except the result of an aggregation in output mode complete: leave ORDER BY out",

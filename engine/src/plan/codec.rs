@@ -23,8 +23,9 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchClockExec, ExchangeExec, SinkExec, SourceExec, StreamLimitExec};
+use super::{BatchClockExec, ExchangeExec, SinkExec, SourceExec, StreamLimitExec, TimeWindowExec, WatermarkExec};
 use crate::schema_serde::{hex_bytes, hex_digits};
+use crate::stateful::{StateAggregateExec, TimeKeyExec};
 use crate::static_side::{StaticJoinExec, StaticRowsExec};
 
 /// A physical node of ours: plain data and its inputs.
@@ -40,16 +41,14 @@ pub trait PlanNode: ExecutionPlan + Sized {
         Vec::new()
     }
 
-    /// The node again, still without its expressions.
-    fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self>;
-
-    /// The node with what [`expressions`](Self::expressions) gave, in that order.
-    fn with_expressions(self, expressions: Vec<NodeExpression>) -> Result<Self> {
-        match expressions.len() {
-            0 => Ok(self),
-            count => internal_err!("the plan node {} takes no expressions and was given {count}", Self::NAME),
-        }
-    }
+    /// The node again, with what [`expressions`](Self::expressions) gave, in that order. Functions of templates are looked
+    /// up in `context`.
+    fn from_json(
+        json: serde_json::Value,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        expressions: Vec<NodeExpression>,
+        context: &TaskContext,
+    ) -> Result<Self>;
 }
 
 /// An expression of a node, and the columns it is evaluated over.
@@ -62,8 +61,12 @@ pub struct NodeExpression {
 }
 
 /// Makes a node of its data, its inputs and its expressions.
-type DecodeNode =
-    fn(serde_json::Value, &[Arc<dyn ExecutionPlan>], Vec<NodeExpression>) -> Result<Arc<dyn ExecutionPlan>>;
+type DecodeNode = fn(
+    serde_json::Value,
+    &[Arc<dyn ExecutionPlan>],
+    Vec<NodeExpression>,
+    &TaskContext,
+) -> Result<Arc<dyn ExecutionPlan>>;
 
 /// A node's data and its expressions.
 type EncodedNode = (Result<serde_json::Value>, Vec<NodeExpression>);
@@ -79,7 +82,7 @@ const fn node<N: PlanNode>() -> NodeCodec {
     NodeCodec {
         name: N::NAME,
         encode: |plan| plan.downcast_ref::<N>().map(|node| (node.to_json(), node.expressions())),
-        decode: |json, inputs, expressions| Ok(Arc::new(N::from_json(json, inputs)?.with_expressions(expressions)?)),
+        decode: |json, inputs, expressions, context| Ok(Arc::new(N::from_json(json, inputs, expressions, context)?)),
     }
 }
 
@@ -89,9 +92,13 @@ const NODES: &[NodeCodec] = &[
     node::<ExchangeExec>(),
     node::<SinkExec>(),
     node::<SourceExec>(),
+    node::<StateAggregateExec>(),
     node::<StaticJoinExec>(),
     node::<StaticRowsExec>(),
     node::<StreamLimitExec>(),
+    node::<TimeKeyExec>(),
+    node::<TimeWindowExec>(),
+    node::<WatermarkExec>(),
 ];
 
 #[derive(Serialize, Deserialize)]
@@ -134,7 +141,7 @@ impl PhysicalExtensionCodec for MillstreamCodec {
         });
         let expressions = expressions.collect::<Result<Vec<_>>>()?;
         match NODES.iter().find(|n| n.name == envelope.node) {
-            Some(node) => (node.decode)(envelope.data, inputs, expressions),
+            Some(node) => (node.decode)(envelope.data, inputs, expressions, context),
             None => internal_err!("there is no plan node '{}'", envelope.node),
         }
     }
@@ -171,6 +178,58 @@ pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Bytes> {
 pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
     physical_plan_from_bytes_with_extension_codec(bytes, context, &MillstreamCodec)
 }
+
+/// `plan` as text, for a node that carries one as plain data: a template, such as an aggregate over no rows whose
+/// functions are what the node needs.
+pub(crate) fn encode_template(plan: &Arc<dyn ExecutionPlan>) -> Result<String> {
+    Ok(hex_digits(&encode_plan(plan)?))
+}
+
+/// The plan again, from [`encode_template`]'s text.
+pub(crate) fn decode_template(text: &str, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+    match hex_bytes(text) {
+        Some(bytes) => decode_plan(&bytes, context),
+        None => internal_err!("a plan node's template is not hexadecimal"),
+    }
+}
+
+/// The parts of [`ExecutionPlan`] that are the same in every node of ours that has one input and passes rows on: it has
+/// the fields `input` and `properties`, and a method `over(&self, input) -> Result<Self>`.
+macro_rules! one_input {
+    () => {
+        fn properties(&self) -> &Arc<PlanProperties> {
+            &self.properties
+        }
+
+        fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+            vec![&self.input]
+        }
+
+        fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+            vec![false]
+        }
+
+        fn apply_expressions(
+            &self,
+            _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        ) -> Result<TreeNodeRecursion> {
+            Ok(TreeNodeRecursion::Continue)
+        }
+
+        fn replace_children(
+            self: Arc<Self>,
+            children: Vec<Arc<dyn ExecutionPlan>>,
+            _: ReplaceChildrenOptions,
+        ) -> Result<Arc<dyn ExecutionPlan>> {
+            Ok(Arc::new(self.over(crate::plan::codec::only_input(&children)?)?))
+        }
+
+        fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+            Ok(Arc::new(self.over(crate::plan::codec::only_input(&children)?)?))
+        }
+    };
+}
+pub(crate) use one_input;
 
 /// `value` as JSON.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<serde_json::Value> {

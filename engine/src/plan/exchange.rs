@@ -28,17 +28,16 @@ use datafusion_physical_plan::{
     ReplaceChildrenOptions,
 };
 use futures::{StreamExt, stream};
-use millstream_state::{KeyEncoder, partition_of};
+pub use millstream_state::KEY_GROUP_COLUMN;
+use millstream_state::{KeyEncoder, Keys, partition_of};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::codec::PlanNode;
+use super::codec::{NodeExpression, PlanNode};
 
 /// The name of the column with each row's 64-bit key hash.
 pub const HASH_COLUMN: &str = "__key_hash";
-/// The name of the column with each row's key group.
-pub const KEY_GROUP_COLUMN: &str = "__key_group";
 
 /// Record batches under way between one input and one output partition.
 const CHANNEL_BATCHES: usize = 2;
@@ -151,7 +150,10 @@ impl Router {
     /// A part for every partition, empty ones too, so that receivers can take turns.
     fn route(&self, batch: &RecordBatch) -> Result<Vec<RecordBatch>> {
         let columns: Vec<ArrayRef> = self.keys.iter().map(|key| Arc::clone(batch.column(*key))).collect();
-        let keys = self.encoder.encode(&columns).map_err(crate::error::Error::from)?;
+        let keys = match columns.is_empty() {
+            true => Keys::of_no_columns(batch.num_rows()),
+            false => self.encoder.encode(&columns).map_err(crate::error::Error::from)?,
+        };
         let mut all = batch.columns().to_vec();
         let key_groups = keys.key_groups();
         let mut rows: Vec<Vec<u32>> = vec![Vec::new(); self.partitions];
@@ -196,7 +198,12 @@ impl PlanNode for ExchangeExec {
         super::codec::to_json(&Encoded { keys: self.keys.clone(), partitions: self.partitions })
     }
 
-    fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
+    fn from_json(
+        json: serde_json::Value,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: Vec<NodeExpression>,
+        _: &TaskContext,
+    ) -> Result<Self> {
         let encoded: Encoded = super::codec::from_json(json)?;
         Ok(Self::new(super::codec::only_input(inputs)?, encoded.keys, encoded.partitions))
     }

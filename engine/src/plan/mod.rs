@@ -16,6 +16,8 @@ mod source_exec;
 mod stream_limit;
 mod stream_table;
 mod streams;
+pub(crate) mod time_window;
+pub(crate) mod watermark;
 
 pub use batch_clock::{BatchClockExec, BatchClockNode, replace_clock_functions};
 pub use exchange::{ExchangeExec, HASH_COLUMN, KEY_GROUP_COLUMN};
@@ -25,4 +27,7 @@ pub use source_exec::{SourceExec, SplitsFrom};
 pub(crate) use stream_limit::{LIMITS_FIELD, limit_counts};
 pub use stream_limit::{StreamLimitExec, StreamLimitNode, limit_streams};
 pub use stream_table::{BatchTable, StreamTable, hidden_columns};
+pub(crate) use streams::streams_of;
 pub use streams::{has_streams, number_streams};
+pub use time_window::{TimeWindowExec, TimeWindowNode, WindowKind, Windows};
+pub use watermark::{WatermarkExec, WatermarkNode};

@@ -6,12 +6,15 @@ use async_trait::async_trait;
 use datafusion_common::Result;
 use datafusion_execution::config::SessionConfig;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNode};
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_session::{ExtensionPlanner, PhysicalOptimizerRule, PhysicalPlanner, Session};
 
 use super::batch_clock::BatchClockNode;
 use super::stream_limit::StreamLimitNode;
+use super::time_window::TimeWindowNode;
+use super::watermark::WatermarkNode;
+use crate::stateful::StreamAggregateNode;
 use crate::static_side::KeepStaticSides;
 
 /// The configuration that streams are planned and run with: `config` with what would go wrong in a plan that runs more
@@ -55,18 +58,29 @@ pub struct EnginePlanner;
 impl ExtensionPlanner for EnginePlanner {
     async fn plan_extension(
         &self,
-        _planner: &dyn PhysicalPlanner,
+        planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         _logical_inputs: &[&LogicalPlan],
         physical_inputs: &[Arc<dyn ExecutionPlan>],
-        _session: &dyn Session,
-        _context: &PhysicalPlanningContext,
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         if let Some(clock) = node.as_any().downcast_ref::<BatchClockNode>() {
             return Ok(Some(Arc::new(clock.physical(super::codec::only_input(physical_inputs)?))));
         }
         if let Some(limit) = node.as_any().downcast_ref::<StreamLimitNode>() {
             return Ok(Some(Arc::new(limit.physical(super::codec::only_input(physical_inputs)?))));
+        }
+        if let Some(watermark) = node.as_any().downcast_ref::<WatermarkNode>() {
+            return Ok(Some(Arc::new(watermark.physical(super::codec::only_input(physical_inputs)?)?)));
+        }
+        if let Some(windows) = node.as_any().downcast_ref::<TimeWindowNode>() {
+            let expr = |expr: &Expr| planner.create_physical_expr(expr, windows.input().schema(), session, context);
+            return Ok(Some(Arc::new(windows.physical(super::codec::only_input(physical_inputs)?, &expr)?)));
+        }
+        if let Some(aggregate) = node.as_any().downcast_ref::<StreamAggregateNode>() {
+            let input = super::codec::only_input(physical_inputs)?;
+            return aggregate.physical(input, planner, session, context).map(Some);
         }
         Ok(None)
     }

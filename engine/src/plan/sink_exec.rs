@@ -22,7 +22,7 @@ use datafusion_physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::codec::PlanNode;
+use super::codec::{NodeExpression, PlanNode};
 use crate::batch_context::{BatchContext, registry_of};
 use crate::error::Error;
 use crate::sink::{CommitMessage, SinkSpec, WriterTask};
@@ -109,7 +109,12 @@ impl PlanNode for SinkExec {
         super::codec::to_json(&self.spec)
     }
 
-    fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
+    fn from_json(
+        json: serde_json::Value,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: Vec<NodeExpression>,
+        _: &TaskContext,
+    ) -> Result<Self> {
         Ok(Self::new(super::codec::only_input(inputs)?, super::codec::from_json(json)?))
     }
 }

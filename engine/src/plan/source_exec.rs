@@ -22,7 +22,7 @@ use datafusion_physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::codec::PlanNode;
+use super::codec::{NodeExpression, PlanNode};
 use crate::batch_context::{BatchContext, registry_of};
 use crate::source::{ReadRequest, SourceSpec, Split, StaticRefresh};
 
@@ -175,7 +175,12 @@ impl PlanNode for SourceExec {
         super::codec::to_json(&encoded)
     }
 
-    fn from_json(json: serde_json::Value, _inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
+    fn from_json(
+        json: serde_json::Value,
+        _: &[Arc<dyn ExecutionPlan>],
+        _: Vec<NodeExpression>,
+        _: &TaskContext,
+    ) -> Result<Self> {
         let encoded: Encoded = super::codec::from_json(json)?;
         let scan = Self::try_new(encoded.spec, encoded.from, Some(encoded.projection), encoded.partitions)?;
         Ok(scan.named(encoded.table))

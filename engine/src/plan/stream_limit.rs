@@ -23,7 +23,7 @@ use datafusion_physical_plan::{
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::codec::{PlanNode, from_json, only_input, to_json};
+use super::codec::{NodeExpression, PlanNode, from_json, only_input, to_json};
 use super::streams::has_streams;
 use crate::batch_context::BatchContext;
 use crate::sink::OutputMode;
@@ -151,7 +151,12 @@ impl PlanNode for StreamLimitExec {
         to_json(&Encoded { number: self.number, rows: self.rows })
     }
 
-    fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
+    fn from_json(
+        json: serde_json::Value,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: Vec<NodeExpression>,
+        _: &TaskContext,
+    ) -> Result<Self> {
         let encoded: Encoded = from_json(json)?;
         Ok(Self::new(only_input(inputs)?, encoded.number, encoded.rows))
     }

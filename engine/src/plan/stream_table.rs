@@ -24,6 +24,7 @@ pub struct StreamTable {
     spec: SourceSpec,
     /// What can be scanned: the stream's columns, then the hidden ones.
     columns: SchemaRef,
+    idle_timeout_ms: Option<u64>,
 }
 
 impl StreamTable {
@@ -31,7 +32,17 @@ impl StreamTable {
     pub fn new(spec: SourceSpec, registry: &Registry) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let columns = all_columns(&spec, registry);
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), number: None, spec, columns }
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), number: None, spec, columns, idle_timeout_ms: None }
+    }
+
+    /// The same stream, which no longer holds a watermark back when it has given no row for `timeout_ms`.
+    pub fn with_idle_timeout_ms(self, timeout_ms: Option<u64>) -> Self {
+        Self { idle_timeout_ms: timeout_ms, ..self }
+    }
+
+    /// After how many milliseconds without a row it no longer holds a watermark back; never, when `None`.
+    pub fn idle_timeout_ms(&self) -> Option<u64> {
+        self.idle_timeout_ms
     }
 
     /// What it is. Its schema has the columns that are not hidden.

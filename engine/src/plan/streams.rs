@@ -41,6 +41,17 @@ pub fn number_streams(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<StreamTable
     Ok((numbered.data, streams))
 }
 
+/// The streams below `plan`, one for each scan.
+pub(crate) fn streams_of(plan: &LogicalPlan) -> Vec<StreamTable> {
+    let mut streams = Vec::new();
+    // The closure does not fail, so neither does the walk.
+    let _ = plan.apply_with_subqueries(|node| {
+        streams.extend(stream_of(node));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    streams
+}
+
 /// The stream that `node` scans.
 pub(super) fn stream_of(node: &LogicalPlan) -> Option<StreamTable> {
     let LogicalPlan::TableScan(scan) = node else { return None };

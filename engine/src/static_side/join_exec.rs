@@ -173,12 +173,18 @@ impl PlanNode for StaticJoinExec {
         self.join.condition.iter().map(|condition| condition.parts().0.clone()).collect()
     }
 
-    fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
+    fn from_json(
+        json: serde_json::Value,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        mut expressions: Vec<NodeExpression>,
+        _: &TaskContext,
+    ) -> Result<Self> {
         let encoded: Encoded = from_json(json)?;
         let [left, right] = inputs else { return internal_err!("a join was given {} inputs", inputs.len()) };
-        let none = NodeExpression {
-            expr: datafusion_physical_expr::expressions::lit(true),
-            schema: Arc::new(Schema::empty()),
+        let condition = match (encoded.condition_columns, expressions.pop()) {
+            (None, None) => None,
+            (Some(columns), Some(expression)) => Some(PairCondition::from_parts(expression, columns)),
+            _ => return internal_err!("a join was sent without its condition, or with one of another"),
         };
         let join = StaticJoin {
             number: encoded.number,
@@ -188,21 +194,10 @@ impl PlanNode for StaticJoinExec {
             null_aware: encoded.null_aware,
             keys: encoded.keys,
             null_equals_null: encoded.null_equals_null,
-            condition: encoded.condition_columns.map(|columns| PairCondition::from_parts(none, columns)),
+            condition,
             projection: encoded.projection,
         };
         Self::try_new(join, Arc::clone(left), Arc::clone(right))
-    }
-
-    fn with_expressions(mut self, mut expressions: Vec<NodeExpression>) -> Result<Self> {
-        self.join.condition = match (self.join.condition.take(), expressions.pop()) {
-            (None, None) => None,
-            (Some(condition), Some(expression)) => {
-                Some(PairCondition::from_parts(expression, condition.parts().1.to_vec()))
-            }
-            _ => return internal_err!("a join was sent without its condition, or with one of another"),
-        };
-        Ok(self)
     }
 }
 

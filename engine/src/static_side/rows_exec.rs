@@ -20,7 +20,7 @@ use futures::stream;
 use serde::{Deserialize, Serialize};
 
 use super::kept::{ReadTable, StaticSides, fingerprint};
-use crate::plan::codec::{PlanNode, from_json, only_input, to_json};
+use crate::plan::codec::{NodeExpression, PlanNode, from_json, only_input, to_json};
 
 /// The node; see the file's header.
 #[derive(Clone, Debug)]
@@ -58,7 +58,12 @@ impl PlanNode for StaticRowsExec {
         to_json(&Encoded { number: self.number, name: self.name.clone() })
     }
 
-    fn from_json(json: serde_json::Value, inputs: &[Arc<dyn ExecutionPlan>]) -> Result<Self> {
+    fn from_json(
+        json: serde_json::Value,
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: Vec<NodeExpression>,
+        _: &TaskContext,
+    ) -> Result<Self> {
         let encoded: Encoded = from_json(json)?;
         Ok(Self::new(encoded.number, encoded.name, only_input(inputs)?))
     }

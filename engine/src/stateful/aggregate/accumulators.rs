@@ -1,0 +1,82 @@
+//! The accumulators of all groups of one batch, one for each aggregate.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::FieldRef;
+use datafusion_common::Result;
+use datafusion_expr::{EmitTo, GroupsAccumulator};
+use datafusion_physical_expr::GroupsAccumulatorAdapter;
+use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
+
+/// One accumulator for each aggregate, for any number of groups.
+pub(super) struct Accumulators {
+    all: Vec<Box<dyn GroupsAccumulator>>,
+    /// State columns of each.
+    widths: Vec<usize>,
+}
+
+impl Accumulators {
+    pub(super) fn new(functions: &[Arc<AggregateFunctionExpr>]) -> Result<Self> {
+        let mut all = Vec::with_capacity(functions.len());
+        let mut widths = Vec::with_capacity(functions.len());
+        for function in functions {
+            widths.push(function.state_fields()?.len());
+            all.push(if function.groups_accumulator_supported() {
+                function.create_groups_accumulator()?
+            } else {
+                let function = Arc::clone(function);
+                Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator()))
+            });
+        }
+        Ok(Self { all, widths })
+    }
+
+    /// Takes in states, a row for each of `groups`, which are numbered below `count`.
+    pub(super) fn merge(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> Result<()> {
+        let mut rest = states;
+        for (accumulator, width) in self.all.iter_mut().zip(&self.widths) {
+            let (own, others) = rest.split_at(*width);
+            accumulator.merge_batch(own, groups, count)?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// The states of all groups; the accumulators are empty afterwards.
+    pub(super) fn states(&mut self) -> Result<Vec<ArrayRef>> {
+        let mut states = Vec::new();
+        for accumulator in &mut self.all {
+            states.extend(accumulator.state(EmitTo::All)?);
+        }
+        Ok(states)
+    }
+
+    /// The values of all groups; the accumulators are empty afterwards.
+    pub(super) fn values(&mut self) -> Result<Vec<ArrayRef>> {
+        self.all.iter_mut().map(|accumulator| accumulator.evaluate(EmitTo::All)).collect()
+    }
+
+    /// Memory they take.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.all.iter().map(|accumulator| accumulator.size()).sum()
+    }
+}
+
+/// The values that `states`, one group a row, stand for.
+pub(super) fn values_of(
+    functions: &[Arc<AggregateFunctionExpr>],
+    states: &[ArrayRef],
+    rows: usize,
+) -> Result<Vec<ArrayRef>> {
+    let mut accumulators = Accumulators::new(functions)?;
+    let groups: Vec<usize> = (0..rows).collect();
+    accumulators.merge(states, &groups, rows)?;
+    accumulators.values()
+}
+
+/// The state columns of all aggregates.
+pub(super) fn state_fields(functions: &[Arc<AggregateFunctionExpr>]) -> Result<Vec<FieldRef>> {
+    let fields = functions.iter().map(|function| function.state_fields()).collect::<Result<Vec<_>>>()?;
+    Ok(fields.into_iter().flatten().collect())
+}

@@ -1,0 +1,273 @@
+//! The logical node, and the physical plan that it becomes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion_common::{DFSchemaRef, Result, internal_err, not_impl_err};
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{Expr, Extension, GroupingSet, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion_physical_expr::expressions::{Column, Literal};
+use datafusion_physical_plan::ExecutionPlan;
+use datafusion_physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
+use datafusion_physical_plan::empty::EmptyExec;
+use datafusion_session::{PhysicalPlanner, Session};
+use serde::{Deserialize, Serialize};
+
+use super::exec::StateAggregateExec;
+use crate::plan::ExchangeExec;
+use crate::sink::OutputMode;
+use crate::stateful::time_key::{TimeKeyExec, TimeKind};
+
+/// What an aggregation over a stream is, besides its expressions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Serialize, Deserialize)]
+pub(crate) struct AggregateSpec {
+    /// The operator's number in the plan.
+    pub(crate) operator: u32,
+    /// Which groups a batch gives out.
+    pub(crate) mode: OutputMode,
+    /// State partitions.
+    pub(crate) partitions: usize,
+    /// The time among the grouping columns.
+    pub(crate) time: Option<GroupTime>,
+    /// Whether state is kept by slices of the windows; otherwise by whole windows.
+    pub(crate) by_slices: bool,
+}
+
+/// A time that is grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Serialize, Deserialize)]
+pub(crate) struct GroupTime {
+    /// Its place among the grouping columns.
+    pub(crate) index: usize,
+    /// What of it is grouped by.
+    pub(crate) kind: TimeKind,
+    /// Whether it has a watermark: then late rows are dropped, and closed groups leave.
+    pub(crate) has_watermark: bool,
+}
+
+impl AggregateSpec {
+    /// Whether windows overlap: then rows of one slice belong to several windows, and all slices and windows of a key must
+    /// lie in one state partition.
+    pub(crate) fn windows_overlap(&self) -> bool {
+        matches!(self.time, Some(GroupTime { kind: TimeKind::Slices(windows), .. }) if windows.size != windows.slide)
+    }
+
+    /// Columns that stand for the time in the state's key.
+    pub(crate) fn time_columns(&self) -> usize {
+        self.time.map_or(0, |time| time.kind.added_columns().max(1))
+    }
+}
+
+/// The logical node: an aggregate whose groups live on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamAggregateNode {
+    input: LogicalPlan,
+    group_expr: Vec<Expr>,
+    aggr_expr: Vec<Expr>,
+    spec: AggregateSpec,
+    schema: DFSchemaRef,
+}
+
+impl PartialOrd for StreamAggregateNode {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        let key = |node: &Self| (node.group_expr.clone(), node.aggr_expr.clone(), node.spec.clone());
+        (&self.input, key(self)).partial_cmp(&(&other.input, key(other)))
+    }
+}
+
+impl StreamAggregateNode {
+    /// `input` grouped by `group_expr`, with `schema` as output.
+    pub(crate) fn plan(
+        input: LogicalPlan,
+        group_expr: Vec<Expr>,
+        aggr_expr: Vec<Expr>,
+        spec: AggregateSpec,
+        schema: DFSchemaRef,
+    ) -> LogicalPlan {
+        let node = Self { input, group_expr, aggr_expr, spec, schema };
+        LogicalPlan::Extension(Extension { node: Arc::new(node) })
+    }
+
+    /// For each output column whether it is an event time with a watermark.
+    pub(crate) fn event_time_columns(&self) -> Vec<bool> {
+        let time = self.spec.time.filter(|time| time.has_watermark);
+        (0..self.schema.fields().len()).map(|at| time.is_some_and(|time| time.index == at)).collect()
+    }
+
+    /// The physical nodes over `input`.
+    pub(crate) fn physical(
+        &self,
+        input: Arc<dyn ExecutionPlan>,
+        planner: &dyn PhysicalPlanner,
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let logical = self.input.schema();
+        let physical_expr = |expr: &Expr| planner.create_physical_expr(expr, logical, session, context);
+        let mut keyed = Arc::clone(&input);
+        let mut time_keys: Vec<(Arc<dyn PhysicalExpr>, String)> = Vec::new();
+        if let Some(time) = &self.spec.time {
+            let name = self.schema.field(time.index).name();
+            let expr = physical_expr(&self.group_expr[time.index])?;
+            let node = TimeKeyExec::try_new(
+                keyed,
+                Arc::clone(&expr),
+                time.kind,
+                name,
+                self.spec.operator,
+                time.has_watermark,
+            )?;
+            let schema = node.schema();
+            let added = input.schema().fields().len()..schema.fields().len();
+            time_keys.extend(added.map(|at| {
+                let name = schema.field(at).name().clone();
+                (Arc::new(Column::new(&name, at)) as Arc<dyn PhysicalExpr>, name)
+            }));
+            if time_keys.is_empty() {
+                time_keys.push((expr, name.clone()));
+            }
+            keyed = Arc::new(node);
+        }
+        let schema = keyed.schema();
+        let group_by = self.group_by(time_keys, &physical_expr, &schema)?;
+        let mut aggregates = Vec::with_capacity(self.aggr_expr.len());
+        let mut filters = Vec::with_capacity(self.aggr_expr.len());
+        for expr in &self.aggr_expr {
+            let lowered =
+                LoweredAggregateBuilder::new(expr, logical, &schema, session.execution_props(), context).build()?;
+            aggregates.push(lowered.aggregate);
+            filters.push(lowered.filter);
+        }
+        let over = |input| {
+            let (aggregates, filters) = (aggregates.clone(), filters.clone());
+            AggregateExec::try_new(
+                AggregateMode::Partial,
+                group_by.clone(),
+                aggregates,
+                filters,
+                input,
+                Arc::clone(&schema),
+            )
+        };
+        let template = over(Arc::new(EmptyExec::new(Arc::clone(&schema))) as Arc<dyn ExecutionPlan>)?;
+        let partial: Arc<dyn ExecutionPlan> = Arc::new(over(keyed)?);
+        let (times, groups) = (self.spec.time_columns(), group_columns(&template));
+        let key = if self.spec.windows_overlap() { times..groups } else { 0..groups };
+        let exchange = Arc::new(ExchangeExec::new(partial, key.collect(), self.spec.partitions));
+        let output = Arc::new(Schema::new(self.schema.fields().clone()));
+        Ok(Arc::new(StateAggregateExec::try_new(exchange, Arc::new(template), self.spec.clone(), output)?))
+    }
+
+    /// What the partial aggregate groups by: the time's columns, then everything else.
+    fn group_by(
+        &self,
+        time_keys: Vec<(Arc<dyn PhysicalExpr>, String)>,
+        physical_expr: &dyn Fn(&Expr) -> Result<Arc<dyn PhysicalExpr>>,
+        schema: &Schema,
+    ) -> Result<PhysicalGroupBy> {
+        if let [Expr::GroupingSet(sets)] = &self.group_expr[..] {
+            return self.grouping_sets(sets, physical_expr, schema);
+        }
+        let time = self.spec.time.map(|time| time.index);
+        let mut exprs = time_keys;
+        for (at, expr) in self.group_expr.iter().enumerate().filter(|(at, _)| Some(*at) != time) {
+            if matches!(expr, Expr::GroupingSet(_)) {
+                return not_impl_err!("grouping sets beside other grouping columns");
+            }
+            exprs.push((physical_expr(expr)?, self.schema.field(at).name().clone()));
+        }
+        Ok(PhysicalGroupBy::new_single(exprs))
+    }
+
+    fn grouping_sets(
+        &self,
+        sets: &GroupingSet,
+        physical_expr: &dyn Fn(&Expr) -> Result<Arc<dyn PhysicalExpr>>,
+        schema: &Schema,
+    ) -> Result<PhysicalGroupBy> {
+        let distinct: Vec<&Expr> = sets.distinct_expr();
+        let at_of = |expr: &Expr| distinct.iter().position(|other| *other == expr);
+        let wanted: Vec<Vec<&Expr>> = match sets {
+            GroupingSet::GroupingSets(sets) => sets.iter().map(|set| set.iter().collect()).collect(),
+            GroupingSet::Rollup(exprs) => {
+                (0..=exprs.len()).rev().map(|count| exprs[..count].iter().collect()).collect()
+            }
+            GroupingSet::Cube(exprs) => (0..1usize << exprs.len())
+                .rev()
+                .map(|set| {
+                    let bit = |at: usize| set >> (exprs.len() - 1 - at) & 1 == 1;
+                    exprs.iter().enumerate().filter(|(at, _)| bit(*at)).map(|(_, expr)| expr).collect()
+                })
+                .collect(),
+        };
+        let mut exprs = Vec::with_capacity(distinct.len());
+        let mut nulls = Vec::with_capacity(distinct.len());
+        for (at, expr) in distinct.iter().enumerate() {
+            let (expr, name) = (physical_expr(expr)?, self.schema.field(at).name().clone());
+            let null = datafusion_common::ScalarValue::try_from(&expr.data_type(schema)?)?;
+            nulls.push((Arc::new(Literal::new(null)) as Arc<dyn PhysicalExpr>, name.clone()));
+            exprs.push((expr, name));
+        }
+        let groups = wanted.into_iter().map(|set| {
+            let present: Vec<usize> = set.into_iter().filter_map(at_of).collect();
+            (0..distinct.len()).map(|at| !present.contains(&at)).collect::<Vec<bool>>()
+        });
+        Ok(PhysicalGroupBy::new(exprs, nulls, groups.collect(), true))
+    }
+}
+
+/// The columns that a partial aggregate groups by; those after them are state.
+pub(super) fn group_columns(partial: &AggregateExec) -> usize {
+    partial.group_expr().num_group_exprs()
+}
+
+/// The functions of a template.
+pub(super) fn functions_of(
+    template: &Arc<dyn ExecutionPlan>,
+) -> Result<(&AggregateExec, &[Arc<AggregateFunctionExpr>])> {
+    match template.downcast_ref::<AggregateExec>() {
+        Some(aggregate) => Ok((aggregate, aggregate.aggr_expr())),
+        None => internal_err!("the template of an aggregation is {}", template.name()),
+    }
+}
+
+impl UserDefinedLogicalNodeCore for StreamAggregateNode {
+    fn name(&self) -> &str {
+        "StreamAggregate"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        self.group_expr.iter().chain(&self.aggr_expr).cloned().collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let list = |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        write!(f, "StreamAggregate: groupBy=[{}], aggr=[{}]", list(&self.group_expr), list(&self.aggr_expr))
+    }
+
+    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let aggr_expr = exprs.split_off(self.group_expr.len());
+        Ok(Self { input: inputs.swap_remove(0), group_expr: exprs, aggr_expr, ..self.clone() })
+    }
+
+    fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let schema = self.input.schema();
+        let mut columns = Vec::new();
+        for expr in self.group_expr.iter().chain(&self.aggr_expr) {
+            columns.extend(expr.column_refs().into_iter().filter_map(|column| schema.index_of_column(column).ok()));
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        Some(vec![columns])
+    }
+}

@@ -1,0 +1,87 @@
+//! Which columns of a plan are event times with a watermark.
+//!
+//! The tag follows a column through everything that hands it on unchanged: renaming, filters, unions (where the first input
+//! has it), grouping, windows of it. An expression over it is another column, as in Spark.
+
+use datafusion_expr::{Expr, LogicalPlan};
+
+use super::aggregate::StreamAggregateNode;
+use crate::plan::{BatchClockNode, TimeWindowNode, WatermarkNode};
+
+/// For each column of `plan` whether it is an event time.
+pub(crate) fn event_time_columns(plan: &LogicalPlan) -> Vec<bool> {
+    let width = plan.schema().fields().len();
+    let mut tags = match plan {
+        LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Vec::new(),
+        LogicalPlan::Projection(projection) => tags_of(&projection.expr, &projection.input),
+        LogicalPlan::Aggregate(aggregate) => tags_of(&aggregate.group_expr, &aggregate.input),
+        LogicalPlan::Union(union) => union.inputs.first().map(|input| event_time_columns(input)).unwrap_or_default(),
+        LogicalPlan::Join(join) => {
+            let mut tags = event_time_columns(&join.left);
+            tags.extend(event_time_columns(&join.right));
+            tags
+        }
+        LogicalPlan::Extension(extension) => of_extension(extension.node.as_any(), plan),
+        LogicalPlan::Unnest(unnest) => {
+            let input = event_time_columns(&unnest.input);
+            let from = |at: &usize| input.get(*at).copied().unwrap_or(false);
+            unnest.dependency_indices.iter().map(from).collect()
+        }
+        other => first_input(other),
+    };
+    tags.resize(width, false);
+    tags
+}
+
+fn of_extension(node: &dyn std::any::Any, plan: &LogicalPlan) -> Vec<bool> {
+    if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+        let mut tags = first_input(plan);
+        if let Some(tag) = watermark.column_index().ok().and_then(|at| tags.get_mut(at)) {
+            *tag = true;
+        }
+        return tags;
+    }
+    if let Some(windows) = node.downcast_ref::<TimeWindowNode>() {
+        let mut tags = event_time_columns(windows.input());
+        tags.push(is_event_time(windows.time(), windows.input()));
+        return tags;
+    }
+    if let Some(aggregate) = node.downcast_ref::<StreamAggregateNode>() {
+        return aggregate.event_time_columns();
+    }
+    if node.downcast_ref::<BatchClockNode>().is_some() {
+        return first_input(plan);
+    }
+    // Every other node of ours hands its inputs' columns on, one input after the other.
+    plan.inputs().into_iter().flat_map(event_time_columns).collect()
+}
+
+/// Whether `expr` over the rows of `input` is an event time.
+pub(crate) fn is_event_time(expr: &Expr, input: &LogicalPlan) -> bool {
+    match expr {
+        Expr::Column(column) => {
+            let tags = event_time_columns(input);
+            input.schema().index_of_column(column).ok().and_then(|at| tags.get(at).copied()).unwrap_or(false)
+        }
+        Expr::Alias(alias) => is_event_time(&alias.expr, input),
+        // The last moment of a window is as complete as the window.
+        Expr::ScalarFunction(call) if call.func.name() == "window_time" => {
+            call.args.first().is_some_and(|window| is_event_time(window, input))
+        }
+        _ => false,
+    }
+}
+
+fn tags_of(exprs: &[Expr], input: &LogicalPlan) -> Vec<bool> {
+    exprs.iter().map(|expr| is_event_time(expr, input)).collect()
+}
+
+fn first_input(plan: &LogicalPlan) -> Vec<bool> {
+    plan.inputs().first().map(|input| event_time_columns(input)).unwrap_or_default()
+}
+
+/// The `WATERMARK` that `node` is.
+pub(crate) fn watermark_of(node: &LogicalPlan) -> Option<&WatermarkNode> {
+    let LogicalPlan::Extension(extension) = node else { return None };
+    extension.node.as_any().downcast_ref::<WatermarkNode>()
+}

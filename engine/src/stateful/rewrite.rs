@@ -1,0 +1,177 @@
+//! Turns a logical plan over streams into one whose operators remember: before DataFusion's optimizer sees it, which would
+//! rewrite an aggregate into others.
+
+use std::sync::Arc;
+
+use datafusion_common::Column;
+use datafusion_common::tree_node::Transformed;
+use datafusion_expr::{Aggregate, Distinct, Expr, ExprSchemable, Extension, LogicalPlan};
+
+use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
+use super::event_time::{is_event_time, watermark_of};
+use super::time_key::TimeKind;
+use crate::error::{Error, Result};
+use crate::plan::time_window::WindowKind;
+use crate::plan::watermark::event_time_type;
+use crate::plan::{TimeWindowNode, has_streams, streams_of};
+use crate::sink::OutputMode;
+
+/// `plan` with every operator over a stream that must remember as one that does, in state of `partitions` partitions.
+/// Operators and watermarks are numbered from the sources up.
+///
+/// # Errors
+/// `Invalid` for what cannot run in `mode`, with what is missing.
+pub(crate) fn make_stateful(plan: LogicalPlan, mode: OutputMode, partitions: usize) -> Result<LogicalPlan> {
+    let mut rewrite = Rewrite { mode, partitions, operators: 0, watermarks: 0 };
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        if !has_streams(&node) {
+            return Ok(Transformed::no(node));
+        }
+        Ok(rewrite.node(node)?)
+    })?;
+    Ok(rewritten.data)
+}
+
+struct Rewrite {
+    mode: OutputMode,
+    partitions: usize,
+    operators: u32,
+    watermarks: u32,
+}
+
+impl Rewrite {
+    fn node(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        if let Some(watermark) = watermark_of(&node) {
+            let idle_timeouts: Option<Vec<u64>> =
+                streams_of(&node).iter().map(|stream| stream.idle_timeout_ms()).collect();
+            let number = self.watermarks;
+            self.watermarks += 1;
+            let numbered = watermark.numbered(number, idle_timeouts.and_then(|all| all.into_iter().max()));
+            return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(numbered) })));
+        }
+        match node {
+            LogicalPlan::Aggregate(aggregate) => Ok(Transformed::yes(self.aggregate(aggregate)?)),
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let group_expr = input.schema().columns().into_iter().map(Expr::Column).collect();
+                Ok(Transformed::yes(self.aggregate(Aggregate::try_new(input, group_expr, Vec::new())?)?))
+            }
+            node => Ok(Transformed::no(node)),
+        }
+    }
+
+    fn next_operator(&mut self) -> u32 {
+        self.operators += 1;
+        self.operators - 1
+    }
+
+    fn aggregate(&mut self, aggregate: Aggregate) -> Result<LogicalPlan> {
+        let Aggregate { input, mut group_expr, aggr_expr, schema, .. } = aggregate;
+        if let LogicalPlan::Extension(extension) = input.as_ref()
+            && let Some(windows) = extension.node.as_any().downcast_ref::<TimeWindowNode>()
+            && matches!(windows.kind(), WindowKind::Session(_))
+        {
+            return Err(Error::unsupported("session_window over a stream is not supported yet"));
+        }
+        let mut input = Arc::unwrap_or_clone(input);
+        let mut time = group_time(&group_expr, &input);
+        let remembers_order = aggr_expr.iter().any(depends_on_order);
+        let window = time.and_then(|time| window_below(&group_expr, &aggr_expr, &input, time.index));
+        let mut by_slices = false;
+        if let (Some(group_time), Some((below, at, windows))) = (&mut time, window) {
+            group_time.kind = TimeKind::Slices(windows);
+            group_expr[group_time.index] = at;
+            input = below;
+            by_slices = self.mode == OutputMode::Append && windows.size != windows.slide && !remembers_order;
+        }
+        if self.mode == OutputMode::Append && !time.is_some_and(|time| time.has_watermark) {
+            return Err(no_watermark(&group_expr, time.is_some()));
+        }
+        if let (OutputMode::Complete, Some(time)) = (self.mode, &mut time) {
+            // Every group is given out for ever: no row is too late for it, and none is closed.
+            time.has_watermark = false;
+        }
+        let spec = AggregateSpec {
+            operator: self.next_operator(),
+            mode: self.mode,
+            partitions: self.partitions,
+            time,
+            by_slices,
+        };
+        Ok(StreamAggregateNode::plan(input, group_expr, aggr_expr, spec, schema))
+    }
+}
+
+/// The time among the grouping columns: one with a watermark before one without, a window before a time.
+fn group_time(group_expr: &[Expr], input: &LogicalPlan) -> Option<GroupTime> {
+    let candidates = group_expr.iter().enumerate().filter_map(|(index, expr)| {
+        let data_type = expr.get_type(input.schema()).ok()?;
+        let is_window = event_time_type(&data_type)?;
+        let has_watermark = is_event_time(expr, input);
+        let kind = if is_window { TimeKind::Window } else { TimeKind::Time };
+        (has_watermark || is_window).then_some(GroupTime { index, kind, has_watermark })
+    });
+    candidates.max_by_key(|time| (time.has_watermark, time.kind == TimeKind::Window, std::cmp::Reverse(time.index)))
+}
+
+/// Where the time that is grouped by is a window computed right below and used for nothing else: the plan below that, the time
+/// that windows are made of, and which.
+fn window_below(
+    group_expr: &[Expr],
+    aggr_expr: &[Expr],
+    input: &LogicalPlan,
+    index: usize,
+) -> Option<(LogicalPlan, Expr, crate::plan::Windows)> {
+    let LogicalPlan::Extension(extension) = input else { return None };
+    let node = extension.node.as_any().downcast_ref::<TimeWindowNode>()?;
+    let WindowKind::Fixed(windows) = node.kind() else { return None };
+    let Expr::Column(grouped) = &group_expr[index] else { return None };
+    let window = input.schema().columns().pop()?;
+    let is_window = |column: &Column| *column == window;
+    let others = group_expr.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, expr)| expr).chain(aggr_expr);
+    let used_elsewhere = others.into_iter().any(|expr| expr.column_refs().into_iter().any(is_window));
+    (is_window(grouped) && !used_elsewhere).then(|| (node.input().clone(), node.time().clone(), *windows))
+}
+
+/// Aggregates whose answer depends on the order of rows: states of them must be merged in the order of arrival.
+fn depends_on_order(expr: &Expr) -> bool {
+    const NAMES: &[&str] = &[
+        "first",
+        "last",
+        "first_value",
+        "last_value",
+        "any_value",
+        "any",
+        "collect_list",
+        "collect_set",
+        "array_agg",
+        "min_by",
+        "max_by",
+        "mode",
+        "string_agg",
+        "listagg",
+    ];
+    datafusion_common::tree_node::TreeNode::exists(expr, |expr| {
+        Ok(match expr {
+            Expr::AggregateFunction(call) => {
+                let name = call.func.name();
+                super::elements::elements_kind(name, call.params.distinct).is_some() || NAMES.contains(&name)
+            }
+            _ => false,
+        })
+    })
+    .unwrap_or(true)
+}
+
+fn no_watermark(group_expr: &[Expr], has_time: bool) -> Error {
+    let grouped = group_expr.iter().map(|expr| format!("'{}'", expr.schema_name())).collect::<Vec<_>>().join(", ");
+    let what = match (has_time, group_expr.is_empty()) {
+        (true, _) => format!("the time in {grouped} has no WATERMARK"),
+        (false, true) => "it has no GROUP BY, so its only row is never final".to_string(),
+        (false, false) => format!("no time with a WATERMARK is among the grouping columns {grouped}"),
+    };
+    Error::invalid(format!(
+        "output mode append is not supported for this aggregation over a stream: {what}, so no group would ever be final; group by a \
+         time with a WATERMARK (STREAM t WATERMARK ts DELAY OF INTERVAL 10 MINUTES … GROUP BY window(ts, '5 minutes')), or use \
+         output mode update or complete"
+    ))
+}
