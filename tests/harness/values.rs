@@ -97,9 +97,9 @@ pub fn timestamp_micros(text: &str) -> Option<i64> {
     let (hours, rest) = time.split_once(':')?;
     let (minutes, seconds) = rest.split_once(':').unwrap_or((rest, "0"));
     let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
-    let micros: i64 = if fraction.is_empty() { 0 } else { plain(&format!("{fraction:0<6}")[..6], 6)? };
+    let micros: i64 = if fraction.is_empty() { 0 } else { plain(format!("{fraction:0<6}").get(..6)?, 6)? };
     let seconds = (days * 24 + plain(hours, 2)?) * 3600 + plain(minutes, 2)? * 60 + plain(seconds, 1)?;
-    Some(seconds * 1_000_000 + micros)
+    seconds.checked_mul(1_000_000)?.checked_add(micros)
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar.

@@ -13,4 +13,6 @@ mod our_files;
 mod progress;
 mod spark_checkpoints;
 mod static_tables;
+mod streaming_expressions;
 mod tidy;
+mod unreadable_rows;

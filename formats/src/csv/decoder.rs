@@ -82,7 +82,10 @@ impl CsvDecoder {
         if let Some(field) = schema.fields().iter().find(|f| is_corrupt(f))
             && *field.data_type() != DataType::Utf8
         {
-            return Err(Error::invalid(format!("the column for corrupt records, {}, must be STRING", field.name())));
+            return Err(Error::invalid(format!(
+                "[INVALID_CORRUPT_RECORD_TYPE] the column for corrupt records, {}, must be STRING",
+                field.name()
+            )));
         }
         let in_file: Vec<usize> = (0..schema.fields().len()).filter(|i| !is_corrupt(schema.field(*i))).collect();
         let (mut out, mut wanted, mut places, mut corrupt) = (Vec::new(), Vec::new(), Vec::new(), None);

@@ -108,7 +108,7 @@ impl JsonDecoder {
             && *schema.field(at).data_type() != DataType::Utf8
         {
             return Err(Error::invalid(format!(
-                "the column for corrupt records, {}, must be STRING",
+                "[INVALID_CORRUPT_RECORD_TYPE] the column for corrupt records, {}, must be STRING",
                 options.corrupt_record_column
             )));
         }

@@ -51,6 +51,7 @@ pub(super) struct SparkStyle {
     zone: Zone,
     keep_nulls: bool,
     escape_non_ascii: bool,
+    sort_keys: bool,
 }
 
 impl Style {
@@ -60,6 +61,10 @@ impl Style {
 
     fn skips_nulls(&self) -> bool {
         matches!(self, Self::Spark(spark) if !spark.keep_nulls)
+    }
+
+    fn sorts_keys(&self) -> bool {
+        matches!(self, Self::Spark(spark) if spark.sort_keys)
     }
 
     fn escapes_non_ascii(&self) -> bool {
@@ -86,6 +91,7 @@ impl JsonEncoder {
             zone: options.zone,
             keep_nulls: !options.ignore_null_fields,
             escape_non_ascii: options.escape_non_ascii,
+            sort_keys: options.sort_keys,
         }));
         let line_sep = options.line_sep.as_deref().unwrap_or("\n").as_bytes().to_vec();
         let encoding = Encoding::parse(options.encoding.as_deref())?;
@@ -309,13 +315,20 @@ impl<'a> Writer<'a> {
             }
             Values::Map(offsets, keys, values) => {
                 out.push(b'{');
-                for (i, at) in (offsets[row]..offsets[row + 1]).enumerate() {
-                    if i > 0 {
+                let entries = offsets[row] as usize..offsets[row + 1] as usize;
+                let mut write_entry = |nth: usize, at: usize, keys: &mut Writer<'_>| {
+                    if nth > 0 {
                         out.push(b',');
                     }
-                    keys.write_key(at as usize, out)?;
+                    keys.write_key(at, out)?;
                     out.push(b':');
-                    values.write(at as usize, out)?;
+                    values.write(at, out)
+                };
+                if self.style.sorts_keys() {
+                    let sorted = keys.in_order_of_keys(entries)?;
+                    sorted.into_iter().enumerate().try_for_each(|(nth, at)| write_entry(nth, at, keys))?;
+                } else {
+                    entries.enumerate().try_for_each(|(nth, at)| write_entry(nth, at, keys))?;
                 }
                 out.push(b'}');
             }
@@ -382,9 +395,39 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Rows in the order of their keys' text.
+    fn in_order_of_keys(&mut self, rows: std::ops::Range<usize>) -> Result<Vec<usize>> {
+        let mut keyed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut key = Vec::new();
+            self.write_key(row, &mut key)?;
+            keyed.push((key, row));
+        }
+        keyed.sort();
+        Ok(keyed.into_iter().map(|(_, row)| row).collect())
+    }
+
     /// A map's key, which JSON wants to be a string. Spark prints dates and timestamps as the numbers they are.
     fn write_key(&mut self, row: usize, out: &mut Vec<u8>) -> Result<()> {
-        match (&self.values, self.style) {
+        match (&mut self.values, self.style) {
+            // As Java prints a row.
+            (Values::Struct(members), Style::Spark(_)) => {
+                let mut text = vec![b'['];
+                for (at, (_, values)) in members.iter_mut().enumerate() {
+                    if at > 0 {
+                        text.push(b',');
+                    }
+                    match &values.values {
+                        Values::String(strings) if !values.is_null(row) => {
+                            text.extend_from_slice(strings.value(row).as_bytes())
+                        }
+                        _ => values.write(row, &mut text)?,
+                    }
+                }
+                text.push(b']');
+                write_json_string(&text, false, out);
+                Ok(())
+            }
             (Values::String(_), _) => self.write(row, out),
             (Values::Date(v), Style::Spark(_)) => {
                 quoted_if(true, out, |out| write_int(v[row], out));

@@ -38,6 +38,8 @@ pub struct JsonOptions {
     pub sampling_ratio: f64,
     /// `ignoreNullFields`: the writer leaves null fields out (the default).
     pub ignore_null_fields: bool,
+    /// `sortKeys`: the writer puts a map's entries in order of their keys.
+    pub sort_keys: bool,
     /// `pretty`: the writer indents.
     pub pretty: bool,
     /// `writeNonAsciiCharacterAsCodePoint`: the writer escapes everything beyond ASCII.
@@ -63,6 +65,7 @@ impl Default for JsonOptions {
             infer_timestamp: false,
             sampling_ratio: 1.0,
             ignore_null_fields: true,
+            sort_keys: false,
             pretty: false,
             escape_non_ascii: false,
             syntax: Syntax {
@@ -113,6 +116,7 @@ impl JsonOptions {
             ("dropFieldIfAllNull", &mut result.drop_field_if_all_null),
             ("inferTimestamp", &mut result.infer_timestamp),
             ("ignoreNullFields", &mut result.ignore_null_fields),
+            ("sortKeys", &mut result.sort_keys),
             ("pretty", &mut result.pretty),
             ("writeNonAsciiCharacterAsCodePoint", &mut result.escape_non_ascii),
             ("allowComments", &mut result.syntax.comments),

@@ -323,7 +323,11 @@ impl<'a> Call<'a> {
 
     /// Lets another function answer, with the arguments as this one has coerced them.
     pub(super) fn delegate(&self, to: &ScalarUDF) -> Result<ArrayRef> {
-        let args: Vec<ColumnarValue> = self.args.iter().map(Arg::value).collect::<Result<_>>()?;
+        // A constant is another value in each row for a function that is up to chance.
+        let is_random = to.signature().volatility == Volatility::Volatile;
+        let args: Vec<ColumnarValue> = (0..self.len())
+            .map(|at| if is_random { self.array(at).map(ColumnarValue::Array) } else { self.args[at].value() })
+            .collect::<Result<_>>()?;
         let arg_fields: Vec<FieldRef> =
             args.iter().map(|a| Arc::new(Field::new("", a.data_type(), true)) as FieldRef).collect();
         let constants: Vec<Option<&ScalarValue>> = args

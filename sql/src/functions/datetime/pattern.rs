@@ -23,20 +23,31 @@ const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";
 /// Compiled patterns by their text; a query has few.
 static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
 
-/// By pattern, and whether it is to parse.
-type Compiled = HashMap<(String, bool), Arc<DateTimeFormat>>;
+/// By pattern and use.
+type Compiled = HashMap<(String, Purpose), Arc<DateTimeFormat>>;
+
+/// What a pattern is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Purpose {
+    Printing,
+    Parsing,
+    /// As `Parsing`, for a time without a zone, which Spark 2 did not have.
+    ParsingNtz,
+}
 
 const MOST_COMPILED: usize = 256;
 
-fn compile(pattern: &str, is_for_parsing: bool) -> Result<Arc<DateTimeFormat>> {
+fn compile(pattern: &str, purpose: Purpose) -> Result<Arc<DateTimeFormat>> {
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (pattern.to_string(), is_for_parsing);
+    let key = (pattern.to_string(), purpose);
     if let Some(format) = compiled.get(&key) {
         return Ok(Arc::clone(format));
     }
-    let format =
-        if is_for_parsing { DateTimeFormat::compile_for_parsing(pattern) } else { DateTimeFormat::compile(pattern) };
-    let format = Arc::new(format.map_err(|error| unknown_pattern(&error.to_string()))?);
+    let format = match purpose {
+        Purpose::Printing => DateTimeFormat::compile(pattern),
+        Purpose::Parsing | Purpose::ParsingNtz => DateTimeFormat::compile_for_parsing(pattern),
+    };
+    let format = Arc::new(format.map_err(|error| unknown_pattern(pattern, purpose, &error.to_string()))?);
     if compiled.len() >= MOST_COMPILED {
         compiled.clear();
     }
@@ -44,39 +55,57 @@ fn compile(pattern: &str, is_for_parsing: bool) -> Result<Arc<DateTimeFormat>> {
     Ok(format)
 }
 
-/// Under the name that Spark has for it: what Spark 2 would have read otherwise has names of its own.
-fn unknown_pattern(message: &str) -> DataFusionError {
-    let condition = if message.contains("week-based") {
-        "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_WEEK_BASED_PATTERN"
-    } else if message.contains("Illegal pattern character") && !message.contains("character: E") {
-        "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER"
-    } else if message.contains("Unknown pattern letter") {
+/// What a wrong pattern is to be read as, by Spark's conditions: one that Spark 2 read has another than one that nobody reads.
+fn unknown_pattern(pattern: &str, purpose: Purpose, message: &str) -> DataFusionError {
+    let letters = letters_of(pattern);
+    let has = |wanted: &str| letters.as_ref().is_some_and(|letters| letters.contains(|c| wanted.contains(c)));
+    let condition = if purpose == Purpose::ParsingNtz {
         "INVALID_DATETIME_PATTERN.WITH_SUGGESTION"
-    } else {
+    } else if is_of_spark_2(letters.as_deref()) {
         "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION"
+    } else if has("YWwuec") {
+        "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_WEEK_BASED_PATTERN"
+    } else if has("ABnNp") || (purpose == Purpose::Parsing && has("EFqQ")) {
+        "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER"
+    } else {
+        "INVALID_DATETIME_PATTERN.WITH_SUGGESTION"
     };
     fails(condition, message)
+}
+
+/// The letters of a pattern that are not in quotes; `None` where a quote is not closed.
+fn letters_of(pattern: &str) -> Option<String> {
+    let parts: Vec<&str> = pattern.split('\'').collect();
+    (parts.len() % 2 == 1)
+        .then(|| parts.into_iter().step_by(2).flat_map(str::chars).filter(char::is_ascii_alphabetic).collect())
+}
+
+/// Whether Java's SimpleDateFormat, which Spark 2 used, knows all letters.
+fn is_of_spark_2(letters: Option<&str>) -> bool {
+    letters.is_some_and(|letters| {
+        letters.chars().all(|c| "GyYMLwWDdFEuaHkKhmsSzZX".contains(c)) && !letters.contains("XXXX")
+    })
 }
 
 /// The pattern of each row.
 struct Formats<'a> {
     column: Option<Column<'a, StringArray>>,
     fixed: Option<Arc<DateTimeFormat>>,
-    is_for_parsing: bool,
+    purpose: Purpose,
 }
 
 impl<'a> Formats<'a> {
-    fn new(call: &'a Call<'_>, at: usize, is_for_parsing: bool) -> Result<Self> {
+    fn new(call: &'a Call<'_>, at: usize, purpose: Purpose) -> Result<Self> {
         let column = if call.has(at) { Some(call.column::<StringArray>(at)?) } else { None };
         let fixed = match &column {
-            None => Some(compile(DEFAULT, is_for_parsing)?),
+            None => Some(compile(DEFAULT, purpose)?),
             // A wrong pattern is no error where there is nothing to print or read.
             Some(column) if call.raw(0).null_count() < call.raw(0).len() => {
-                column.constant().map(|p| compile(p, is_for_parsing)).transpose()?
+                column.constant().map(|p| compile(p, purpose)).transpose()?
             }
             Some(_) => None,
         };
-        Ok(Self { column, fixed, is_for_parsing })
+        Ok(Self { column, fixed, purpose })
     }
 
     /// The pattern for a row's value, if both are there.
@@ -86,7 +115,7 @@ impl<'a> Formats<'a> {
         }
         match (&self.fixed, &self.column) {
             (Some(format), _) => Ok(Some(Arc::clone(format))),
-            (None, Some(column)) => column.get(row).map(|p| compile(p, self.is_for_parsing)).transpose(),
+            (None, Some(column)) => column.get(row).map(|p| compile(p, self.purpose)).transpose(),
             (None, None) => Ok(None),
         }
     }
@@ -106,7 +135,7 @@ pub(in crate::functions) fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn formatted(call: &Call<'_>, source: &ArrayRef) -> Result<ArrayRef> {
-    let formats = Formats::new(call, 1, false)?;
+    let formats = Formats::new(call, 1, Purpose::Printing)?;
     let zone = call.zone()?.to_java()?;
     if let Some(format) = &formats.fixed {
         return Ok(Arc::new(format.format(source, zone).map_err(wrapped)?));
@@ -188,7 +217,8 @@ fn by_pattern(
     on_unread: OnUnread,
     read: impl Fn(&DateTimeFormat, &str) -> Option<i64>,
 ) -> Result<ArrayRef> {
-    let formats = Formats::new(call, 1, true)?;
+    let is_ntz = *call.returns == types::timestamp_ntz() && call.name == "to_timestamp_ntz";
+    let formats = Formats::new(call, 1, if is_ntz { Purpose::ParsingNtz } else { Purpose::Parsing })?;
     timestamps(call, |row| {
         let Some(format) = formats.of(text, row)? else { return Ok(None) };
         match read(&format, text.value(row)) {
@@ -222,7 +252,7 @@ fn read_dates(call: &Call<'_>, on_unread: OnUnread) -> Result<ArrayRef> {
     };
     let zone = call.zone()?;
     let java = zone.to_java()?;
-    let formats = Formats::new(call, 1, true)?;
+    let formats = Formats::new(call, 1, Purpose::Parsing)?;
     numbers::<Date32Type>(call.rows, |row| {
         let Some(format) = formats.of(text, row)? else { return Ok(None) };
         match format.parse_timestamp(text.value(row), java) {
@@ -242,7 +272,7 @@ pub(in crate::functions) fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef> 
     let source = call.array(0)?;
     if let Some(text) = source.as_string_opt::<i32>() {
         let java = zone.to_java()?;
-        let formats = Formats::new(call, 1, true)?;
+        let formats = Formats::new(call, 1, Purpose::Parsing)?;
         return numbers::<Int64Type>(call.rows, |row| {
             let Some(format) = formats.of(text, row)? else { return Ok(None) };
             let instant = format.parse_timestamp(text.value(row), java).ok_or_else(|| unparsed(text.value(row)))?;
