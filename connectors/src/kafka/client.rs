@@ -297,16 +297,23 @@ impl ClientEvents {
 
 impl ClientContext for ClientEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::warn!(facility, "Kafka client: {message}");
-            }
-            _ => tracing::debug!(facility, "Kafka client: {message}"),
+        let is_error = matches!(
+            level,
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error
+        );
+        // Every attempt to connect that fails is told of, many times a second; one line says it, see `error`.
+        if is_error && facility != "FAIL" {
+            tracing::warn!(facility, "Kafka client: {message}");
+        } else {
+            tracing::debug!(facility, "Kafka client: {message}");
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, "Kafka client: {reason}");
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => tracing::warn!("Kafka client: {reason}"),
+            _ => tracing::debug!(%error, "Kafka client: {reason}"),
+        }
         self.keep(&error, reason);
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Lane {
     pub(super) at: TopicPartition,
     /// The offset of the next message to hand out.
     pub(super) position: i64,
+    /// The offset behind the last message that was looked at.
+    reached: i64,
     /// The partition ended here when it was last seen to end.
     end: i64,
     /// The first `good` of these can be handed out, `good_bytes` together.
@@ -51,7 +53,7 @@ impl Lane {
     ) -> Result<Self> {
         let fetch = PartitionFetch::start(client, at, offset, arrivals)?;
         let messages = Messages::of(client);
-        Ok(Self { at: at.clone(), position: offset, end: -1, messages, good: 0, good_bytes: 0, fetch })
+        Ok(Self { at: at.clone(), position: offset, reached: offset, end: -1, messages, good: 0, good_bytes: 0, fetch })
     }
 
     /// Goes on from `offset`, at once where that is where the lane is.
@@ -59,8 +61,10 @@ impl Lane {
         if self.position != offset {
             self.fetch.seek(offset)?;
             self.messages.clear();
-            (self.position, self.end, self.good, self.good_bytes) = (offset, -1, 0, 0);
+            (self.position, self.end) = (offset, -1);
         }
+        // What was looked at and not handed out is looked at again: another range may end elsewhere.
+        (self.reached, self.good, self.good_bytes) = (offset, 0, 0);
         Ok(())
     }
 
@@ -79,7 +83,7 @@ impl Lane {
     pub(super) fn ready(&mut self, until: i64) -> Ready {
         loop {
             let Some(message) = self.messages.get(self.good) else {
-                return match self.end >= until || self.position >= until {
+                return match self.end >= until || self.reached >= until {
                     true => self.rows_or(Ready::Done),
                     false => Ready::NotYet,
                 };
@@ -89,6 +93,7 @@ impl Lane {
                 None if offset >= until => return self.rows_or(Ready::Done),
                 None if offset < self.position => self.messages.remove(self.good),
                 None => {
+                    self.reached = offset + 1;
                     self.good += 1;
                     self.good_bytes += size_bytes(message);
                     if self.good >= BATCH_ROWS || self.good_bytes >= BATCH_BYTES {
@@ -110,6 +115,12 @@ impl Lane {
 
     fn rows_or(&self, otherwise: Ready) -> Ready {
         if self.good > 0 { Ready::Rows(self.good) } else { otherwise }
+    }
+
+    /// The range up to `until` has been handed out: behind its last message there may be offsets without any.
+    pub(super) fn is_done(&mut self, until: i64) {
+        self.position = self.position.max(until);
+        self.reached = self.reached.max(until);
     }
 
     /// The rows have been handed out.

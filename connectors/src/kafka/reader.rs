@@ -35,11 +35,14 @@ use super::native::{Arrivals, Client, serve};
 use super::offsets::TopicPartition;
 use super::options::KafkaSourceOptions;
 
-/// What the partitions of a query may fetch ahead together, in KiB, unless the user says otherwise; and the least and the
-/// most that one of them may.
-const AHEAD_KBYTES: usize = 128 << 10;
-const AHEAD_LEAST_KBYTES: usize = 256;
-const AHEAD_MOST_KBYTES: usize = 32 << 10;
+/// What the partitions of a query may fetch ahead together, unless the user says otherwise: KiB of keys and values, and
+/// messages, since each takes some 400 bytes of its own.
+const AHEAD_KBYTES: usize = 64 << 10;
+const AHEAD_MESSAGES: usize = 400_000;
+
+/// The least that one partition may fetch ahead, however many there are.
+const LEAST_KBYTES: usize = 256;
+const LEAST_MESSAGES: usize = 1_000;
 
 /// The readers of a run that nobody has asked for anything for so long are closed.
 const IDLE: Duration = Duration::from_secs(300);
@@ -163,13 +166,12 @@ impl std::fmt::Debug for ClientHandle {
 
 impl Reader {
     fn open(options: &KafkaSourceOptions, lanes: usize, query: Arc<Notify>) -> Result<Self> {
-        let ahead_kbytes = (AHEAD_KBYTES / lanes.max(1)).clamp(AHEAD_LEAST_KBYTES, AHEAD_MOST_KBYTES);
-        let fetch_bytes = (ahead_kbytes << 10).min(4 << 20).to_string();
-        let ahead_kbytes = ahead_kbytes.to_string();
+        let kbytes = (AHEAD_KBYTES / lanes.max(1)).max(LEAST_KBYTES);
+        let messages = (AHEAD_MESSAGES / lanes.max(1)).max(LEAST_MESSAGES);
         let config = options.client.reading_config(&[
-            ("queued.min.messages", "1000000"),
-            ("queued.max.messages.kbytes", &ahead_kbytes),
-            ("fetch.message.max.bytes", &fetch_bytes),
+            ("queued.min.messages", &messages.to_string()),
+            ("queued.max.messages.kbytes", &kbytes.to_string()),
+            ("fetch.message.max.bytes", &(kbytes << 10).min(4 << 20).to_string()),
             // A seek, or a new lane, waits for the fetch that is under way.
             ("fetch.wait.max.ms", "20"),
             // A lane that was full is fetched again at once when it no longer is.
@@ -293,8 +295,7 @@ impl Reading {
             match lane.ready(range.until) {
                 Ready::Rows(rows) => return Ok(Some(rows)),
                 Ready::Done => {
-                    // Behind the last message there may be offsets without any.
-                    lane.position = lane.position.max(range.until);
+                    lane.is_done(range.until);
                     return Ok(None);
                 }
                 Ready::Stopped(code, text) => {
