@@ -4,7 +4,7 @@
 //! were removed keep their slots until the draft has become a version: their bytes are the way back.
 
 use crate::key_hash::hash_key;
-use crate::short_copy::{SLACK_BYTES, append};
+use crate::short_copy::{SLACK_BYTES, append, copy};
 use crate::table::Table;
 
 /// What happened to the row in a slot.
@@ -73,17 +73,32 @@ impl Journal {
         self.added.push(slot);
     }
 
-    /// The value of a row is about to change.
+    /// Replaces the value of a row.
     #[inline]
-    pub(crate) fn changing(&mut self, slot: u32, table: &Table) {
-        if self.mark(slot) == Mark::Clean {
+    pub(crate) fn replace(&mut self, slot: u32, value: &[u8], table: &mut Table) {
+        let is_first = self.mark(slot) == Mark::Clean;
+        if is_first {
             self.set(slot, Mark::Changed);
             self.changed.push(slot);
-            append(&mut self.old_values, table.value(slot));
-            if self.value_bytes.is_none() {
-                self.old_ends.push(self.old_values.len());
-            }
         }
+        if let Some(current) = table.value_mut(slot) {
+            if is_first {
+                append(&mut self.old_values, current);
+            }
+            copy(current, value);
+            return;
+        }
+        if is_first {
+            self.old_values.extend_from_slice(table.value(slot));
+            self.old_ends.push(self.old_values.len());
+        }
+        table.set_value(slot, value);
+    }
+
+    /// Reads the marks of these slots: see `Table::find_block`.
+    pub(crate) fn fetch(&self, slots: &[u32]) {
+        let mark = |slot: &u32| self.marks.get(*slot as usize / 32).copied().unwrap_or(0);
+        std::hint::black_box(slots.iter().fold(0, |all, slot| all | mark(slot)));
     }
 
     /// Removes a row.

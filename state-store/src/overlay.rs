@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::image::Answers;
 use crate::key::Keys;
 use crate::key_range::KeyRange;
-use crate::table::{NONE, RowLayout, Table};
+use crate::table::{BLOCK_ROWS, Block, NONE, RowLayout, Table};
 use crate::value::PackedRows;
 
 /// Puts and removals on top of a version that stays as it is.
@@ -56,23 +56,26 @@ impl Overlay {
     /// Puts the value of each row. Returns by how much the number of rows grows by what is known now.
     pub(crate) fn put(&mut self, keys: &Keys, values: &PackedRows, new: &mut Vec<(u32, u32)>) -> i64 {
         let mut rows = 0;
-        self.table.reserve(self.table.len() + keys.len());
-        // Also for keys that are new this pays: the index entries are in the CPU's cache when they are added.
-        let known = self.table.find(keys);
-        for (row, slot) in known.into_iter().enumerate() {
-            let (hash, key, value) = (keys.hashes()[row], keys.key(row), values.row(row));
-            if slot != NONE {
-                self.table.set_value(slot, value);
-                rows += self.set_removed(slot, false);
-                continue;
-            }
-            // An earlier row of this batch may have had the same key.
-            match self.table.put_row(hash, key, value) {
-                (slot, true) => {
+        let mut block = Block::default();
+        for first in (0..keys.len()).step_by(BLOCK_ROWS) {
+            self.table.make_room(BLOCK_ROWS.min(keys.len() - first));
+            for at in 0..block.find(&self.table, keys, first).len() {
+                let row = first + at;
+                let (hash, key, value) = (keys.hashes()[row], keys.key(row), values.row(row));
+                let (slot, is_new) = match block.slots[at] {
+                    // An earlier row of this batch may have had the same key.
+                    NONE => self.table.put_at(block.places[at], hash, key, value),
+                    slot => {
+                        self.table.set_value(slot, value);
+                        (slot, false)
+                    }
+                };
+                if is_new {
                     self.push(false);
                     new.push((row as u32, slot));
+                } else {
+                    rows += self.set_removed(slot, false);
                 }
-                (slot, false) => rows += self.set_removed(slot, false),
             }
         }
         rows

@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::key::Keys;
 use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
-use crate::table::{BLOCK_ROWS, NONE, Table};
+use crate::table::{BLOCK_ROWS, Block, NONE, Table};
 use crate::value::PackedRows;
 
 /// See the module's documentation. Clones share the table.
@@ -125,10 +125,9 @@ impl Lease {
         let shared = self.shared()?;
         let table = &shared.table;
         let mut answers = Answers::with_capacity(keys.len(), value_bytes);
-        let mut slots = [NONE; BLOCK_ROWS];
+        let mut block = Block::default();
         for first in (0..keys.len()).step_by(BLOCK_ROWS) {
-            let slots = &mut slots[..BLOCK_ROWS.min(keys.len() - first)];
-            table.find_block(keys, first, slots);
+            let slots = block.find(table, keys, first);
             slots.iter().for_each(|slot| answers.push((*slot != NONE).then(|| table.value(*slot))));
         }
         Ok(answers)
@@ -148,18 +147,22 @@ impl Lease {
     pub(crate) fn put(&self, keys: &Keys, values: &PackedRows) -> Result<()> {
         let mut shared = self.shared()?;
         let Shared { table, journal, .. } = &mut *shared;
-        let mut slots = [NONE; BLOCK_ROWS];
+        let mut block = Block::default();
         for first in (0..keys.len()).step_by(BLOCK_ROWS) {
-            let slots = &mut slots[..BLOCK_ROWS.min(keys.len() - first)];
-            table.find_block(keys, first, slots);
-            journal.reserve(slots.len());
-            for (row, slot) in (first..).zip(slots) {
+            table.make_room(BLOCK_ROWS.min(keys.len() - first));
+            let count = block.find(table, keys, first).len();
+            journal.reserve(count);
+            journal.fetch(&block.slots[..count]);
+            for at in 0..count {
+                let (row, slot) = (first + at, block.slots[at]);
                 let value = values.row(row);
-                if *slot != NONE {
-                    journal.changing(*slot, table);
-                    table.set_value(*slot, value);
-                } else if let (slot, true) = table.put_row(keys.hashes()[row], keys.key(row), value) {
-                    // Else an earlier row of this batch had the same key: it is new all the same.
+                if slot != NONE {
+                    journal.replace(slot, value, table);
+                    continue;
+                }
+                let (slot, is_new) = table.put_at(block.places[at], keys.hashes()[row], keys.key(row), value);
+                // If not, an earlier row of this block had the same key: it is new all the same.
+                if is_new {
                     journal.added(slot);
                 }
             }

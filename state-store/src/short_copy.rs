@@ -39,3 +39,20 @@ fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
         *to = *from;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_copied_whole() {
+        let from: Vec<u8> = (1..=100).collect();
+        for length in 0..=from.len() {
+            let mut to = vec![0; length];
+            copy(&mut to, &from[..length]);
+            assert_eq!(to, from[..length]);
+            append(&mut to, &from[..length]);
+            assert_eq!(to, from[..length].repeat(2));
+        }
+    }
+}

@@ -23,9 +23,6 @@ const EMPTY: u64 = u64::MAX;
 
 const MIN_CAPACITY: usize = 16;
 
-/// Keys looked up together: enough for their cache misses to overlap, and few enough for what was fetched to stay.
-pub(crate) const BLOCK_ROWS: usize = 256;
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -86,51 +83,22 @@ impl Table {
 
     /// The slot of each key, [`NONE`] where there is none.
     pub(crate) fn find(&self, keys: &Keys) -> Vec<u32> {
-        let mut slots = vec![NONE; keys.len()];
-        for (block, slots) in slots.chunks_mut(BLOCK_ROWS).enumerate() {
-            self.find_block(keys, block * BLOCK_ROWS, slots);
+        let mut all = Vec::with_capacity(keys.len());
+        let mut block = Block::default();
+        for first in (0..keys.len()).step_by(BLOCK_ROWS) {
+            all.extend_from_slice(block.find(self, keys, first));
         }
-        slots
+        all
     }
 
     /// The slots of the keys in these rows.
     pub(crate) fn find_rows(&self, keys: &Keys, rows: &[u32]) -> Vec<u32> {
-        let mut slots = vec![NONE; rows.len()];
-        for (rows, slots) in rows.chunks(BLOCK_ROWS).zip(slots.chunks_mut(BLOCK_ROWS)) {
-            self.find_where(keys, |at| rows[at] as usize, slots);
+        let mut all = Vec::with_capacity(rows.len());
+        let mut block = Block::default();
+        for rows in rows.chunks(BLOCK_ROWS) {
+            all.extend_from_slice(block.find_where(self, keys, rows.len(), |at| rows[at] as usize));
         }
-        slots
-    }
-
-    /// The slots of up to [`BLOCK_ROWS`] keys from row `first` on. What is done with them before the next block finds
-    /// their rows and index entries in the CPU's cache.
-    pub(crate) fn find_block(&self, keys: &Keys, first: usize, slots: &mut [u32]) {
-        self.find_where(keys, |at| first + at, slots);
-    }
-
-    #[inline]
-    fn find_where(&self, keys: &Keys, row_of: impl Fn(usize) -> usize, slots: &mut [u32]) {
-        if self.is_empty() {
-            slots.fill(NONE);
-            return;
-        }
-        let hashes = keys.hashes();
-        let mut entries = [EMPTY; BLOCK_ROWS];
-        let entries = &mut entries[..slots.len()];
-        for (at, entry) in entries.iter_mut().enumerate() {
-            *entry = self.index.entry(tag(hashes[row_of(at)]));
-        }
-        for (at, (slot, entry)) in slots.iter_mut().zip(entries).enumerate() {
-            *slot = self.index.candidate(tag(hashes[row_of(at)]), *entry);
-        }
-        let (bytes, offsets) = (keys.bytes().value_data(), keys.bytes().value_offsets());
-        for (at, slot) in slots.iter_mut().enumerate() {
-            let row = row_of(at);
-            let key = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
-            if *slot != NONE && !same_bytes(self.rows.key(*slot), key) {
-                *slot = self.find_one(hashes[row], key);
-            }
-        }
+        all
     }
 
     /// The slot of one key.
@@ -167,12 +135,16 @@ impl Table {
         slot
     }
 
-    /// Adds a row, or puts the value in place of the one that is there; the slot, and whether the row is new. For a key
-    /// that is most likely new.
-    pub(crate) fn put_row(&mut self, hash: u64, key: &[u8], value: &[u8]) -> (u32, bool) {
-        self.index.make_room();
+    /// Makes room for the rows of a block, so that what [`Block::find`] finds stays right while they are put.
+    pub(crate) fn make_room(&mut self, rows: usize) {
+        self.index.make_room(rows);
+    }
+
+    /// Adds a row whose key a block did not find, or puts the value in place of what the same block has added since; the
+    /// slot, and whether the row is new. `place` is where the block's search ended.
+    pub(crate) fn put_at(&mut self, place: u32, hash: u64, key: &[u8], value: &[u8]) -> (u32, bool) {
         let tag = tag(hash);
-        let mut bucket = self.index.bucket(tag);
+        let mut bucket = place as usize;
         loop {
             let entry = self.index.entries[bucket];
             if entry == EMPTY {
@@ -206,6 +178,12 @@ impl Table {
     /// Replaces a row's value.
     pub(crate) fn set_value(&mut self, slot: u32, value: &[u8]) {
         self.rows.set_value(slot, value);
+    }
+
+    /// The value in a slot, to be replaced by one of the same length; `None` where lengths differ.
+    #[inline]
+    pub(crate) fn value_mut(&mut self, slot: u32) -> Option<&mut [u8]> {
+        self.rows.value_mut(slot)
     }
 
     /// Removes a row.
@@ -279,6 +257,55 @@ impl Table {
     }
 }
 
+/// A few keys that are looked up together: enough for their cache misses to overlap, and few enough that what was fetched
+/// is still in the CPU's cache when something is done with them.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub slots: [u32; BLOCK_ROWS],
+    /// Where the search for each key that is not there has ended.
+    pub places: [u32; BLOCK_ROWS],
+}
+
+/// Keys in a block.
+pub(crate) const BLOCK_ROWS: usize = 256;
+
+impl Default for Block {
+    fn default() -> Self {
+        Self { slots: [NONE; BLOCK_ROWS], places: [0; BLOCK_ROWS] }
+    }
+}
+
+impl Block {
+    /// Looks up the keys from row `first` on; the slot of each, [`NONE`] where there is none.
+    pub(crate) fn find(&mut self, table: &Table, keys: &Keys, first: usize) -> &[u32] {
+        self.find_where(table, keys, BLOCK_ROWS.min(keys.len() - first), |at| first + at)
+    }
+
+    #[inline]
+    fn find_where(&mut self, table: &Table, keys: &Keys, count: usize, row_of: impl Fn(usize) -> usize) -> &[u32] {
+        let (hashes, index) = (keys.hashes(), &table.index);
+        let (slots, places) = (&mut self.slots[..count], &mut self.places[..count]);
+        let mut entries = [EMPTY; BLOCK_ROWS];
+        for (at, entry) in entries[..count].iter_mut().enumerate() {
+            *entry = index.entries[index.bucket(tag(hashes[row_of(at)]))];
+        }
+        for (at, (slot, place)) in slots.iter_mut().zip(places.iter_mut()).enumerate() {
+            (*slot, *place) = index.candidate(tag(hashes[row_of(at)]), entries[at]);
+        }
+        table.rows.fetch(slots);
+        let (bytes, offsets) = (keys.bytes().value_data(), keys.bytes().value_offsets());
+        for (at, slot) in slots.iter_mut().enumerate() {
+            let row = row_of(at);
+            let key = &bytes[offsets[row] as usize..offsets[row + 1] as usize];
+            if *slot != NONE && !same_bytes(table.rows.key(*slot), key) {
+                // Another key with the same tag: rare enough to begin anew.
+                *slot = table.find_one(hashes[row], key);
+            }
+        }
+        slots
+    }
+}
+
 /// The part of the hash that the index works with. Key groups use the low bits, which are alike within a store.
 fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
@@ -328,35 +355,31 @@ impl Index {
         (bucket + 1) & (self.entries.len() - 1)
     }
 
+    /// The first slot with this tag, or [`NONE`]; and where the search has ended. `entry` is the one of the tag's bucket.
     #[inline]
-    fn entry(&self, tag: u32) -> u64 {
-        self.entries[self.bucket(tag)]
-    }
-
-    /// The first slot with this tag; `entry` is the one of the tag's bucket.
-    #[inline]
-    fn candidate(&self, tag: u32, mut entry: u64) -> u32 {
+    fn candidate(&self, tag: u32, mut entry: u64) -> (u32, u32) {
         let mut bucket = self.bucket(tag);
         while entry != EMPTY {
             if (entry >> 32) as u32 == tag {
-                return entry as u32;
+                // Should it be another key, the search for this one goes on from here.
+                return (entry as u32, bucket as u32);
             }
             bucket = self.next(bucket);
             entry = self.entries[bucket];
         }
-        NONE
+        (NONE, bucket as u32)
     }
 
-    /// Grows if one more entry would be too many.
+    /// Grows if so many more entries would be too many.
     #[inline]
-    fn make_room(&mut self) {
-        if (self.len + 1) * 10 > self.entries.len() * 7 {
-            self.reserve(self.entries.len());
+    fn make_room(&mut self, more: usize) {
+        if (self.len + more) * 10 > self.entries.len() * 7 {
+            self.reserve((self.len + more).max(self.entries.len()));
         }
     }
 
     fn insert(&mut self, tag: u32, slot: u32) {
-        self.make_room();
+        self.make_room(1);
         self.place(u64::from(tag) << 32 | u64::from(slot));
         self.len += 1;
     }

@@ -320,6 +320,10 @@ impl PackedRows {
             *last = (1 << used) - 1;
         }
         match &self.ends {
+            // So many calls of `memcpy` would cost more than all else.
+            Ends::Every(stride) if *stride > 0 && bits.len() == 1 => {
+                self.bytes.iter_mut().step_by(*stride).for_each(|first| *first = bits[0]);
+            }
             Ends::Every(stride) if *stride > 0 => {
                 self.bytes.chunks_exact_mut(*stride).for_each(|row| row[..bits.len()].copy_from_slice(&bits));
             }
@@ -354,9 +358,12 @@ impl PackedRows {
         let values = &data.buffers()[0].as_slice()[data.offset() * width..];
         match (width, &self.ends) {
             (8, Ends::Every(stride)) if array.null_count() == 0 => {
-                let values = values.as_chunks::<8>().0;
-                for (row, value) in self.bytes.chunks_exact_mut(*stride).zip(values) {
-                    row[offset..offset + 8].copy_from_slice(value);
+                let mut at = offset;
+                for value in values.as_chunks::<8>().0 {
+                    if let Some(to) = self.bytes.get_mut(at..at + 8).and_then(<[u8]>::first_chunk_mut) {
+                        *to = *value;
+                    }
+                    at += stride;
                 }
             }
             _ => {

@@ -1,6 +1,6 @@
 //! What a commit costs: one file for many stores, and what changed rather than what is stored.
 
-use std::path::Path;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
@@ -57,9 +57,12 @@ fn commit(stores: &Stores, version: &mut VersionRef, changes: &[Rows]) -> (Durat
 fn large_stores(criterion: &mut Criterion, report: &mut Report) {
     const GROUP: &str = "10,000 changed keys, committed and fsynced";
     const SIZES: [(&str, u64); 2] = [("of 100 thousand", 100_000), ("of 10 million", 10_000_000)];
+    let mut small = Vec::new();
     for (name, count) in SIZES {
         let folder = tempfile::tempdir().expect("a folder");
-        measure(criterion, GROUP, name, folder.path(), count);
+        let (stores, mut version) = filled(folder.path(), count);
+        measure(criterion, GROUP, name, (&stores, &mut version), count);
+        small.push(small_batches(name, (&stores, &mut version), count));
     }
     let alone = |name: &str| format!("{name}, commit alone");
     for (what, names) in [
@@ -77,10 +80,49 @@ fn large_stores(criterion: &mut Criterion, report: &mut Report) {
             ));
         }
     }
+    small.into_iter().for_each(|line| report.line(line));
 }
 
-fn measure(criterion: &mut Criterion, group: &str, name: &str, folder: &Path, count: u64) {
-    let (stores, mut version) = filled(folder, count);
+/// Where the time of a small batch goes: the median of each part.
+fn small_batches(name: &str, (stores, version): (&Stores, &mut VersionRef), count: u64) -> String {
+    const BATCHES: u64 = 200;
+    const PARTS: usize = 5;
+    let mut nanos: [Vec<u128>; PARTS] = Default::default();
+    for round in 0..BATCHES {
+        let rows = rows((0..100).map(|row| scramble(scramble(!(round << 20 | row)) % count)).collect());
+        let mut last = Instant::now();
+        let mut lap = |part: usize| nanos[part].push(std::mem::replace(&mut last, Instant::now()).elapsed().as_nanos());
+        let batch = stores.begin(version, version.version + 1, "small").expect("a batch");
+        let mut draft = block_on(batch.draft(&id(0, 1), &schema())).expect("a draft");
+        lap(0);
+        black_box(draft.get(&rows.keys).expect("values"));
+        lap(1);
+        draft.put(&rows.keys, &rows.columns).expect("a put");
+        draft.finish().expect("a draft");
+        lap(2);
+        *version = block_on(batch.commit()).expect("a commit").reference;
+        lap(3);
+        black_box(stores.stats());
+        lap(4);
+    }
+    let median = |mut nanos: Vec<u128>| {
+        nanos.sort_unstable();
+        nanos[nanos.len() / 2] as f64 / 1e3
+    };
+    let [open, get, put, commit, stats] = nanos.map(median);
+    format!(
+        "a batch of 100 keys, store {name}, median µs: begin and draft {open:.1}, look-up {get:.1}, put and finish {put:.1}, \
+         commit with fsync {commit:.0}; all stats {stats:.1}"
+    )
+}
+
+fn measure(
+    criterion: &mut Criterion,
+    group: &str,
+    name: &str,
+    (stores, version): (&Stores, &mut VersionRef),
+    count: u64,
+) {
     let change =
         |round: u64| vec![rows((0..10_000).map(|row| scramble(scramble(round << 20 | row) % count)).collect())];
     let changes: Vec<Vec<Rows>> = (0..16).map(change).collect();
@@ -89,7 +131,7 @@ fn measure(criterion: &mut Criterion, group: &str, name: &str, folder: &Path, co
         (0..iterations)
             .map(|_| {
                 next += 1;
-                pick(commit(&stores, &mut version, &changes[next % changes.len()]))
+                pick(commit(stores, version, &changes[next % changes.len()]))
             })
             .sum::<Duration>()
     };

@@ -9,6 +9,9 @@ use crate::short_copy;
 const CHUNK_ROWS: usize = 1 << CHUNK_SHIFT;
 const CHUNK_SHIFT: u32 = 14;
 
+/// Rows that a small store has room for at first.
+const MIN_ROWS: usize = 16;
+
 /// Bytes in a chunk of the arena, unless one row is larger.
 const ARENA_CHUNK_BYTES: usize = 1 << 20;
 
@@ -63,6 +66,28 @@ impl Rows {
         }
     }
 
+    /// Reads a little of each of these rows, so that they are in the CPU's cache when they are looked at in earnest: a
+    /// loop that does nothing else has more cache misses under way at a time. Slots of no row are fine.
+    #[inline]
+    pub(super) fn fetch(&self, slots: &[u32]) {
+        let mut sum = 0_u8;
+        match self {
+            Self::Fixed(rows) => {
+                let (Some(last), Some(end)) = (rows.used.checked_sub(1), rows.stride.checked_sub(1)) else { return };
+                for slot in slots {
+                    let row = rows.row((*slot).min(last as u32));
+                    sum ^= row[0] ^ row[end];
+                }
+            }
+            Self::Varying(rows) => {
+                for at in slots.iter().filter_map(|slot| rows.slots.get(*slot as usize)) {
+                    sum ^= rows.chunks[at.chunk as usize].get(at.start as usize).copied().unwrap_or(0);
+                }
+            }
+        }
+        std::hint::black_box(sum);
+    }
+
     #[inline]
     pub(super) fn key(&self, slot: u32) -> &[u8] {
         match self {
@@ -94,14 +119,33 @@ impl Rows {
     }
 
     /// A new row.
+    #[inline]
     pub(super) fn add_row(&mut self, key: &[u8], value: &[u8]) -> u32 {
         match self {
-            Self::Fixed(rows) if rows.free.is_empty() => rows.push(key, value),
-            _ => {
-                let slot = self.add(key, value.len());
-                self.set_value(slot, value);
+            Self::Fixed(rows) => {
+                let slot = rows.free.pop().unwrap_or_else(|| rows.next());
+                let (to_key, to_value) = rows.row_mut(slot).split_at_mut(key.len());
+                short_copy::copy(to_key, key);
+                short_copy::copy(to_value, value);
                 slot
             }
+            Self::Varying(rows) => {
+                let slot = rows.add(key, value.len());
+                rows.set_value(slot, value);
+                slot
+            }
+        }
+    }
+
+    /// The value in a slot, to be replaced by one of the same length; `None` where lengths differ.
+    #[inline]
+    pub(super) fn value_mut(&mut self, slot: u32) -> Option<&mut [u8]> {
+        match self {
+            Self::Fixed(rows) => {
+                let key_bytes = rows.key_bytes;
+                Some(&mut rows.row_mut(slot)[key_bytes..])
+            }
+            Self::Varying(_) => None,
         }
     }
 
@@ -119,7 +163,7 @@ impl Rows {
     pub(super) fn reserve(&mut self, rows: usize) {
         match self {
             Self::Fixed(fixed) if fixed.chunks.is_empty() && (1..CHUNK_ROWS).contains(&rows) => {
-                fixed.chunks.push(Vec::with_capacity(rows * fixed.stride + short_copy::SLACK_BYTES));
+                fixed.chunks.push(vec![0; rows * fixed.stride]);
             }
             Self::Fixed(_) => {}
             Self::Varying(varying) => varying.slots.reserve(rows.saturating_sub(varying.slots.len())),
@@ -175,24 +219,14 @@ impl FixedRows {
         &mut self.chunks[slot as usize >> CHUNK_SHIFT][start..start + self.stride]
     }
 
+    /// A row with this key; its value is to be set.
     fn add(&mut self, key: &[u8]) -> u32 {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                let value_bytes = self.stride - self.key_bytes;
-                let (slot, chunk) = self.next();
-                chunk.extend_from_slice(key);
-                chunk.resize(chunk.len() + value_bytes, 0);
-                return slot;
-            }
-        };
+        let slot = self.free.pop().unwrap_or_else(|| self.next());
         let key_bytes = self.key_bytes;
-        self.row_mut(slot)[..key_bytes].copy_from_slice(key);
+        short_copy::copy(&mut self.row_mut(slot)[..key_bytes], key);
         slot
     }
-}
 
-impl FixedRows {
     /// The last row gives back its space, others their slots.
     fn free(&mut self, slot: u32) {
         if slot as usize != self.used - 1 {
@@ -200,33 +234,32 @@ impl FixedRows {
             return;
         }
         self.used -= 1;
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.truncate(chunk.len() - self.stride);
-            if chunk.is_empty() {
-                self.chunks.pop();
-            }
-        }
+        self.chunks.truncate(self.used.div_ceil(CHUNK_ROWS));
     }
 
-    /// A new row at the end.
-    fn push(&mut self, key: &[u8], value: &[u8]) -> u32 {
-        let (slot, chunk) = self.next();
-        short_copy::append(chunk, key);
-        short_copy::append(chunk, value);
-        slot
-    }
-
-    /// The slot of the next row, and the chunk that it is to be added to.
-    fn next(&mut self) -> (u32, &mut Vec<u8>) {
+    /// The slot of a new row at the end.
+    #[inline]
+    fn next(&mut self) -> u32 {
         let slot = self.used;
-        if slot >> CHUNK_SHIFT == self.chunks.len() {
-            // The first chunk of a small store grows with it; later ones are made whole.
-            let rows = if slot == 0 { 16 } else { CHUNK_ROWS };
-            self.chunks.push(Vec::with_capacity(rows * self.stride + short_copy::SLACK_BYTES));
+        let end = (slot % CHUNK_ROWS + 1) * self.stride;
+        if self.chunks.get(slot >> CHUNK_SHIFT).is_none_or(|chunk| chunk.len() < end) {
+            self.grow(slot);
         }
         self.used += 1;
-        let slot_number = u32::try_from(slot).expect("a state partition has fewer than 2^32 rows in memory");
-        (slot_number, &mut self.chunks[slot >> CHUNK_SHIFT])
+        u32::try_from(slot).expect("a state partition has fewer than 2^32 rows in memory")
+    }
+
+    /// Makes room for a row at the end. The first chunk of a small store grows with it; later ones are made whole.
+    fn grow(&mut self, slot: usize) {
+        if slot >= CHUNK_ROWS {
+            self.chunks.push(vec![0; CHUNK_ROWS * self.stride]);
+            return;
+        }
+        let rows = (slot * 2).clamp(MIN_ROWS, CHUNK_ROWS);
+        if self.chunks.is_empty() {
+            self.chunks.push(Vec::new());
+        }
+        self.chunks[0].resize(rows * self.stride, 0);
     }
 }
 

@@ -23,6 +23,8 @@ enum End {
     Commit,
     /// Drafts are dropped.
     Abort,
+    /// Drafts are given up, but stay somewhere.
+    Linger,
     /// The state is written, but the batch never counts: it will be run again.
     Lose,
 }
@@ -60,7 +62,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let end = prop_oneof![6 => Just(End::Commit), 1 => Just(End::Abort), 1 => Just(End::Lose)];
+    let end = prop_oneof![12 => Just(End::Commit), 2 => Just(End::Abort), 1 => Just(End::Linger), 2 => Just(End::Lose)];
     prop_oneof![
         12 => (prop::collection::vec(operation(), 0..5), end).prop_map(|(operations, end)| Step::Batch(operations, end)),
         2 => Just(Step::Restart),
@@ -156,6 +158,7 @@ fn check(place: &Place, shape: Shape, budget_bytes: usize, steps: Vec<Step>) -> 
     let mut versions: Vec<(VersionRef, Model)> = vec![(VersionRef::empty(), Model::new())];
     let mut running = stores(place, budget_bytes, RETAIN);
     let mut partitions = 2;
+    let mut lingering: Vec<Draft> = Vec::new();
     // The oldest version that maintenance had to keep.
     let mut oldest_kept = 0;
     for (attempt, step) in steps.into_iter().enumerate() {
@@ -173,8 +176,13 @@ fn check(place: &Place, shape: Shape, budget_bytes: usize, steps: Vec<Step>) -> 
                 for operation in &operations {
                     apply(shape, operation, &mut drafts, &mut model)?;
                 }
-                if matches!(end, End::Abort) {
-                    continue;
+                match end {
+                    End::Abort => continue,
+                    End::Linger => {
+                        lingering.extend(drafts);
+                        continue;
+                    }
+                    End::Commit | End::Lose => {}
                 }
                 drafts.into_iter().try_for_each(Draft::finish)?;
                 let commit = block_on(batch.commit())?;
