@@ -27,7 +27,7 @@ use crate::listener::QueryIdle;
 use crate::manager::StreamingQueryManager;
 use crate::observations::{Observations, Observed};
 use crate::options::Options;
-use crate::plan::{LIMITS_FIELD, SinkExec, SourceExec, limit_counts};
+use crate::plan::{LIMITS_FIELD, SharedScans, SinkExec, SourceExec, limit_counts};
 use crate::progress::{
     SinkProgress, SourceProgress, StateOperatorProgress, StaticTableProgress, StreamingQueryProgress, iso_timestamp,
     rows_per_second,
@@ -175,6 +175,8 @@ impl BatchLoop {
             environment.clock.now_ms(),
         );
         let limits = recovered.last_commit.as_ref().map(committed_limits).transpose()?.unwrap_or_default();
+        let nodes = stateful_nodes(planned.plan.as_ref());
+        let warnings = nodes.iter().filter_map(|node| node.warning()).collect();
         let mut committed = recovered.committed;
         committed.resize(sources.len(), None);
         Ok(Self {
@@ -203,7 +205,7 @@ impl BatchLoop {
             last_trigger_ms: None,
             idle_since_ms: environment.clock.now_ms(),
             plan_count: 1,
-            warnings: Vec::new(),
+            warnings,
         })
     }
 
@@ -471,8 +473,10 @@ impl BatchLoop {
         let base = &self.planned.task_context;
         let config: SessionConfig =
             Arc::new(batch).install(base.session_config().clone(), Arc::clone(&self.planned.registry));
-        let mut config =
-            config.with_extension(Arc::clone(&self.static_sides)).with_extension(Arc::clone(&in_batch.observations));
+        let mut config = config
+            .with_extension(Arc::clone(&self.static_sides))
+            .with_extension(Arc::<SharedScans>::default())
+            .with_extension(Arc::clone(&in_batch.observations));
         if let Some(state) = &in_batch.state {
             config = config.with_extension(Arc::clone(state));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::{JoinSide, Result, internal_err};
 use datafusion_physical_plan::joins::utils::ColumnIndex;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,14 @@ impl OutputColumns {
         Self { schema, columns: indices.iter().map(column).collect() }
     }
 
-    /// `left` and `right` are the gathered columns of each side that are wanted, by [`wants`](Self::wants).
+    /// Nulls in place of a side's column.
+    pub(crate) fn nulls(&self, side: JoinSideOf, column: usize, rows: usize) -> ArrayRef {
+        let at = self.columns.iter().position(|from| *from == Some((side, column)));
+        let data_type = at.map_or(&DataType::Null, |at| self.schema.field(at).data_type());
+        new_null_array(data_type, rows)
+    }
+
+    /// A batch of `rows` rows: `column` gives each side's columns, gathered, and `mark` the mark column.
     pub(crate) fn batch(
         &self,
         rows: usize,

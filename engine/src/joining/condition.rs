@@ -25,8 +25,10 @@ pub(crate) struct PairCondition {
 /// Where a column of the condition comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ConditionColumn {
-    side: JoinSideOf,
-    column: usize,
+    /// Of which side.
+    pub(crate) side: JoinSideOf,
+    /// Its place there.
+    pub(crate) column: usize,
 }
 
 impl PairCondition {

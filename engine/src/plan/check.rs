@@ -108,9 +108,8 @@ fn check_subqueries(node: &LogicalPlan) -> Result<()> {
 fn check_join(left: bool, right: bool, join_type: JoinType) -> Result<()> {
     use JoinType::{Full, Inner, Left, LeftAnti, LeftMark, LeftSemi, Right, RightAnti, RightMark, RightSemi};
     match (left, right, join_type) {
-        (true, true, _) => {
-            Err(Error::unsupported("a join of two streams is not supported yet: join a stream with a table"))
-        }
+        // Checked where it is made one that remembers: see `stateful/join/rewrite.rs`.
+        (true, true, _) => Ok(()),
         (true, false, Inner | Left | LeftSemi | LeftAnti | LeftMark)
         | (false, true, Inner | Right | RightSemi | RightAnti | RightMark) => Ok(()),
         (streaming_left, _, _) => {

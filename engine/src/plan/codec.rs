@@ -23,9 +23,11 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchClockExec, ExchangeExec, SinkExec, SourceExec, StreamLimitExec, TimeWindowExec, WatermarkExec};
+use super::{
+    BatchClockExec, ExchangeExec, SharedScanExec, SinkExec, SourceExec, StreamLimitExec, TimeWindowExec, WatermarkExec,
+};
 use crate::schema_serde::{hex_bytes, hex_digits};
-use crate::stateful::{StateAggregateExec, TimeKeyExec};
+use crate::stateful::{StateAggregateExec, StreamJoinExec, TimeKeyExec};
 use crate::static_side::{StaticJoinExec, StaticRowsExec};
 
 /// A physical node of ours: plain data and its inputs.
@@ -90,11 +92,13 @@ const fn node<N: PlanNode>() -> NodeCodec {
 const NODES: &[NodeCodec] = &[
     node::<BatchClockExec>(),
     node::<ExchangeExec>(),
+    node::<SharedScanExec>(),
     node::<SinkExec>(),
     node::<SourceExec>(),
     node::<StateAggregateExec>(),
     node::<StaticJoinExec>(),
     node::<StaticRowsExec>(),
+    node::<StreamJoinExec>(),
     node::<StreamLimitExec>(),
     node::<TimeKeyExec>(),
     node::<TimeWindowExec>(),

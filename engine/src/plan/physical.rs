@@ -11,10 +11,11 @@ use datafusion_physical_plan::ExecutionPlan;
 use datafusion_session::{ExtensionPlanner, PhysicalOptimizerRule, PhysicalPlanner, Session};
 
 use super::batch_clock::BatchClockNode;
+use super::shared_scan::ShareScans;
 use super::stream_limit::StreamLimitNode;
 use super::time_window::TimeWindowNode;
 use super::watermark::WatermarkNode;
-use crate::stateful::StreamAggregateNode;
+use crate::stateful::{StreamAggregateNode, StreamJoinNode};
 use crate::static_side::KeepStaticSides;
 
 /// The configuration that streams are planned and run with: `config` with what would go wrong in a plan that runs more
@@ -46,8 +47,9 @@ pub(super) fn plans_streams(session: &dyn Session) -> bool {
 pub fn rules_for_streams(
     rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 1] = [Arc::new(KeepStaticSides)];
-    ours.into_iter().chain(rules).collect()
+    let first: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(KeepStaticSides);
+    let last: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(ShareScans);
+    [first].into_iter().chain(rules).chain([last]).collect()
 }
 
 /// Turns our logical nodes into physical ones.
@@ -77,6 +79,9 @@ impl ExtensionPlanner for EnginePlanner {
         if let Some(windows) = node.as_any().downcast_ref::<TimeWindowNode>() {
             let expr = |expr: &Expr| planner.create_physical_expr(expr, windows.input().schema(), session, context);
             return Ok(Some(Arc::new(windows.physical(super::codec::only_input(physical_inputs)?, &expr)?)));
+        }
+        if let Some(join) = node.as_any().downcast_ref::<StreamJoinNode>() {
+            return Ok(Some(join.physical(physical_inputs, planner, session, context)?));
         }
         if let Some(aggregate) = node.as_any().downcast_ref::<StreamAggregateNode>() {
             let input = super::codec::only_input(physical_inputs)?;

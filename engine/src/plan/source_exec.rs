@@ -93,6 +93,17 @@ impl SourceExec {
         Self { table, ..self }
     }
 
+    /// The columns it reads, as indices into the stream's.
+    pub(crate) fn projection(&self) -> &[usize] {
+        &self.projection
+    }
+
+    /// The same scan of other columns.
+    pub(crate) fn with_projection(&self, projection: Vec<usize>) -> Result<Self> {
+        let scan = Self::try_new(self.spec.clone(), self.from.clone(), Some(projection), self.partitions())?;
+        Ok(scan.named(self.table.clone()))
+    }
+
     /// What the query calls it; connector and path where it has no name.
     pub fn table_name(&self) -> String {
         match (&self.table, self.spec.options.get("path")) {

@@ -8,6 +8,7 @@
 mod aggregate;
 pub mod elements;
 mod event_time;
+mod join;
 mod rewrite;
 pub(crate) mod time_key;
 
@@ -18,6 +19,7 @@ use datafusion_physical_plan::ExecutionPlan;
 use millstream_state::StoreSchema;
 
 pub use aggregate::{StateAggregateExec, StreamAggregateNode};
+pub use join::{StreamJoinExec, StreamJoinNode};
 pub(crate) use rewrite::make_stateful;
 pub use time_key::TimeKeyExec;
 
@@ -43,6 +45,11 @@ pub trait StatefulNode: ExecutionPlan {
         input_ms
     }
 
+    /// What the user should know about it.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+
     /// Whether a batch without data would do anything, when the last one evicted with `evicted_ms` and the next would with
     /// `next_ms`.
     fn wants_batch(&self, evicted_ms: i64, next_ms: i64) -> bool {
@@ -52,7 +59,8 @@ pub trait StatefulNode: ExecutionPlan {
 
 /// The operator that `node` is, where it is a stateful one: a line for each.
 pub fn as_stateful(node: &dyn ExecutionPlan) -> Option<&dyn StatefulNode> {
-    node.downcast_ref::<StateAggregateExec>().map(|node| node as &dyn StatefulNode)
+    let aggregate = node.downcast_ref::<StateAggregateExec>().map(|node| node as &dyn StatefulNode);
+    aggregate.or_else(|| node.downcast_ref::<StreamJoinExec>().map(|node| node as &dyn StatefulNode))
 }
 
 /// The stateful operators of a plan, the root's first.

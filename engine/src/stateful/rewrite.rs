@@ -9,6 +9,7 @@ use datafusion_expr::{Aggregate, Distinct, Expr, ExprSchemable, Extension, Logic
 
 use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
 use super::event_time::{is_event_time, watermark_of};
+use super::join::{join_streams, push_filters};
 use super::time_key::TimeKind;
 use crate::error::{Error, Result};
 use crate::plan::time_window::WindowKind;
@@ -23,7 +24,7 @@ use crate::sink::OutputMode;
 /// `Invalid` for what cannot run in `mode`, with what is missing.
 pub(crate) fn make_stateful(plan: LogicalPlan, mode: OutputMode, partitions: usize) -> Result<LogicalPlan> {
     let mut rewrite = Rewrite { mode, partitions, operators: 0, watermarks: 0 };
-    let rewritten = plan.transform_up_with_subqueries(|node| {
+    let rewritten = push_filters(plan)?.transform_up_with_subqueries(|node| {
         if !has_streams(&node) {
             return Ok(Transformed::no(node));
         }
@@ -50,6 +51,10 @@ impl Rewrite {
             return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(numbered) })));
         }
         match node {
+            LogicalPlan::Join(join) if has_streams(&join.left) && has_streams(&join.right) => {
+                let operator = self.next_operator();
+                Ok(Transformed::yes(join_streams(join, self.mode, operator, self.partitions)?))
+            }
             LogicalPlan::Aggregate(aggregate) => Ok(Transformed::yes(self.aggregate(aggregate)?)),
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let group_expr = input.schema().columns().into_iter().map(Expr::Column).collect();
