@@ -51,5 +51,8 @@ pub mod prelude {
     pub use millstream_engine::sink::OutputMode;
     pub use millstream_engine::trigger::Trigger;
     pub use millstream_engine::{Error, ErrorKind};
+    pub use millstream_sql::functions::{
+        avg, collect_list, collect_set, count, count_all, count_distinct, first, last, max, max_by, min, min_by, sum,
+    };
     pub use millstream_sql::{DataFrame, ForeachWriter, Row, StreamSession, StreamSessionBuilder};
 }

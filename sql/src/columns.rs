@@ -1,13 +1,20 @@
 //! Names in expressions that were built in Rust: columns in any case, functions as SQL has them.
 
+use std::sync::Arc;
+
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use millstream_engine::options::nearest;
 use millstream_engine::{Error, Result};
 
+use crate::expressions::Semantics;
 use crate::functions;
+
+/// What DataFusion calls aggregate functions of Spark's.
+const THEIR_NAMES: &[(&str, &str)] =
+    &[("approx_distinct", "approx_count_distinct"), ("covar", "covar_samp"), ("var", "var_samp")];
 
 /// `expr` over the columns of `schema`.
 pub(crate) fn resolve(expr: Expr, schema: &DFSchema) -> Result<Expr> {
@@ -26,9 +33,35 @@ pub(crate) fn resolve(expr: Expr, schema: &DFSchema) -> Result<Expr> {
             Some(ours) => Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(ours, call.args))),
             None => Transformed::no(Expr::ScalarFunction(call)),
         }),
+        Expr::AggregateFunction(call) => aggregate(call, schema).map(Transformed::yes),
         other => Ok(Transformed::no(other)),
     })?;
     Ok(resolved.data)
+}
+
+/// Spark's aggregate function of the name, its arguments in the types that it takes.
+fn aggregate(mut call: AggregateFunction, schema: &DFSchema) -> datafusion::common::Result<Expr> {
+    let given = call.func.name().to_lowercase();
+    let name = THEIR_NAMES.iter().find(|(theirs, _)| *theirs == given).map_or(given.as_str(), |(_, ours)| ours);
+    if !call.params.order_by.is_empty() {
+        let message = format!("an order among the arguments of {given} is not supported: use min_by or max_by");
+        return Err(DataFusionError::NotImplemented(message));
+    }
+    if name != "grouping" {
+        call.func = functions::aggregate_function(name)
+            .ok_or_else(|| DataFusionError::Plan(format!("[UNRESOLVED_ROUTINE] Cannot resolve routine `{given}`.")))?;
+    }
+    // None of the casts depends on the time zone.
+    let zone: Arc<str> = "UTC".into();
+    let semantics = Semantics::new(schema, &zone);
+    let types =
+        call.params.args.iter().map(|arg| semantics.type_of(arg)).collect::<datafusion::common::Result<Vec<_>>>()?;
+    if let Some(taken) = functions::taken(&call.func, &types) {
+        let args = std::mem::take(&mut call.params.args).into_iter().zip(taken?.types);
+        call.params.args =
+            args.map(|(arg, to)| semantics.cast(arg, &to, false)).collect::<datafusion::common::Result<_>>()?;
+    }
+    Ok(Expr::AggregateFunction(call))
 }
 
 /// All of `exprs` over the columns of `schema`.

@@ -53,7 +53,10 @@ use types::{
 };
 
 pub(crate) use aggregates::taken;
-pub use aggregates::{aggregate_function, aggregate_functions};
+pub use aggregates::{
+    aggregate, aggregate_function, aggregate_functions, approx_count_distinct, avg, collect_list, collect_set, count,
+    count_all, count_distinct, distinct, first, ignore_nulls, last, max, max_by, min, min_by, percentile, sum,
+};
 pub use generators::{generator_columns, is_generator, project_generator, rewrite_generators};
 pub use structs::named_struct_args;
 

@@ -15,6 +15,7 @@
 mod approx_count_distinct;
 mod approx_percentile;
 mod average;
+mod calls;
 mod chosen;
 mod coerce;
 mod count;
@@ -39,6 +40,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::AggregateUDF;
 use millstream_engine::stateful::elements::COLLECT_WITH_NULLS;
+
+pub use calls::*;
 
 use super::types::array_of;
 use function::{Aggregate, Call, OfNothing, SparkAggregate};

@@ -122,8 +122,9 @@ impl<T: Summand> Sum<T> {
 
     fn take(&mut self, emit: EmitTo) -> (PrimitiveArray<T>, Vec<bool>) {
         let mut sums = emit.take_needed(&mut self.sums);
-        let mut lost = emit.take_needed(&mut self.lost);
+        let mut lost = Vec::new();
         if self.is_lenient() {
+            lost = emit.take_needed(&mut self.lost);
             for (sum, lost) in sums.iter_mut().zip(&mut lost) {
                 *lost |= sum.is_some_and(|sum| !T::fits(sum, &self.data_type));
                 *sum = sum.filter(|_| !*lost);

@@ -1,5 +1,9 @@
 //! Every recorded answer of Spark to an aggregate query, and the promise that states merge in any grouping of the input.
 
+mod from_rust;
+mod merging;
+mod sent;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
