@@ -8,6 +8,7 @@ use datafusion_common::tree_node::Transformed;
 use datafusion_expr::{Aggregate, Distinct, Expr, ExprSchemable, Extension, LogicalPlan};
 
 use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
+use super::elements::elements_kind;
 use super::event_time::{is_event_time, watermark_of};
 use super::join::{join_streams, push_filters};
 use super::time_key::TimeKind;
@@ -101,6 +102,7 @@ impl Rewrite {
             partitions: self.partitions,
             time,
             by_slices,
+            keeps_elements: keeps_elements(&group_expr, &aggr_expr),
         };
         Ok(StreamAggregateNode::plan(input, group_expr, aggr_expr, spec, schema))
     }
@@ -137,6 +139,20 @@ fn window_below(
     (is_window(grouped) && !used_elsewhere).then(|| (node.input().clone(), node.time().clone(), *windows))
 }
 
+/// Whether an aggregate keeps its elements one by one. (With grouping sets a row has several groups already before it reaches the
+/// state; there the elements stay in the aggregates' own states, and so do those of aggregates with an ORDER BY of their own.)
+fn keeps_elements(group_expr: &[Expr], aggr_expr: &[Expr]) -> bool {
+    let has_sets = group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
+    let any = |wanted: &dyn Fn(&datafusion_expr::expr::AggregateFunction) -> bool| {
+        aggr_expr
+            .iter()
+            .any(|expr| matches!(expr.clone().unalias_nested().data, Expr::AggregateFunction(call) if wanted(&call)))
+    };
+    !has_sets
+        && !any(&|call| !call.params.order_by.is_empty())
+        && any(&|call| elements_kind(call.func.name(), call.params.distinct).is_some())
+}
+
 /// Aggregates whose answer depends on the order of rows: states of them must be merged in the order of arrival.
 fn depends_on_order(expr: &Expr) -> bool {
     const NAMES: &[&str] = &[
@@ -159,7 +175,7 @@ fn depends_on_order(expr: &Expr) -> bool {
         Ok(match expr {
             Expr::AggregateFunction(call) => {
                 let name = call.func.name();
-                super::elements::elements_kind(name, call.params.distinct).is_some() || NAMES.contains(&name)
+                elements_kind(name, call.params.distinct).is_some() || NAMES.contains(&name)
             }
             _ => false,
         })

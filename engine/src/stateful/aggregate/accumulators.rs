@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::FieldRef;
 use datafusion_common::Result;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
@@ -22,12 +22,7 @@ impl Accumulators {
         let mut widths = Vec::with_capacity(functions.len());
         for function in functions {
             widths.push(function.state_fields()?.len());
-            all.push(if function.groups_accumulator_supported() {
-                function.create_groups_accumulator()?
-            } else {
-                let function = Arc::clone(function);
-                Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator()))
-            });
+            all.push(accumulator(function)?);
         }
         Ok(Self { all, widths })
     }
@@ -41,6 +36,18 @@ impl Accumulators {
             rest = others;
         }
         Ok(())
+    }
+
+    /// Takes in rows' `arguments` for aggregate number `number`: a row for each of `groups`, but those that `filter` leaves out.
+    pub(super) fn update(
+        &mut self,
+        number: usize,
+        arguments: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+        count: usize,
+    ) -> Result<()> {
+        self.all[number].update_batch(arguments, groups, filter, count)
     }
 
     /// The states of all groups; the accumulators are empty afterwards.
@@ -61,6 +68,15 @@ impl Accumulators {
     pub(super) fn size_bytes(&self) -> usize {
         self.all.iter().map(|accumulator| accumulator.size()).sum()
     }
+}
+
+/// An accumulator of `function` for any number of groups.
+pub(super) fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if function.groups_accumulator_supported() {
+        return function.create_groups_accumulator();
+    }
+    let function = Arc::clone(function);
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
 }
 
 /// The values that `states`, one group a row, stand for.

@@ -12,8 +12,9 @@ use datafusion_common::{Result, internal_err};
 use millstream_state::{Draft, KeyEncoder, KeyRange, Keys, StateRows};
 
 use super::accumulators::{Accumulators, values_of};
-use super::exec::Layout;
+use super::element_store::ElementStore;
 use super::group_table::GroupTable;
+use super::layout::Layout;
 use crate::batch_context::OperatorWatermarks;
 use crate::error::Error;
 use crate::plan::Windows;
@@ -23,27 +24,41 @@ use crate::stateful::time_key::{TimeKind, first_open_start};
 /// Rows given out in one record batch, and read from the store at a time.
 const ROWS: usize = 8192;
 
+/// The same where the elements of each have to be read.
+const ROWS_WITH_ELEMENTS: usize = 512;
+
 /// Collects what a batch gives out.
 pub(super) struct Emitter<'a> {
     layout: &'a Layout,
     encoder: &'a KeyEncoder,
     watermarks: OperatorWatermarks,
+    /// For each aggregate whose elements are kept.
+    elements: &'a mut [Option<ElementStore>],
     batches: Vec<RecordBatch>,
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn new(layout: &'a Layout, encoder: &'a KeyEncoder, watermarks: OperatorWatermarks) -> Self {
-        Self { layout, encoder, watermarks, batches: Vec::new() }
+    pub(super) fn new(
+        layout: &'a Layout,
+        encoder: &'a KeyEncoder,
+        watermarks: OperatorWatermarks,
+        elements: &'a mut [Option<ElementStore>],
+    ) -> Self {
+        Self { layout, encoder, watermarks, elements, batches: Vec::new() }
     }
 
     pub(super) fn into_batches(self) -> Vec<RecordBatch> {
         self.batches
     }
 
+    fn rows(&self) -> usize {
+        if self.layout.spec.keeps_elements { ROWS_WITH_ELEMENTS } else { ROWS }
+    }
+
     /// Gives out these groups.
     pub(super) fn groups(&mut self, keys: &Keys, states: &[ArrayRef]) -> Result<()> {
-        for offset in (0..keys.len()).step_by(ROWS) {
-            let rows = ROWS.min(keys.len() - offset);
+        for offset in (0..keys.len()).step_by(self.rows()) {
+            let rows = self.rows().min(keys.len() - offset);
             let states: Vec<ArrayRef> = states.iter().map(|column| column.slice(offset, rows)).collect();
             let columns = self.key_columns(&keys.slice(offset, rows))?;
             self.emit(columns, &states, rows)?;
@@ -53,8 +68,9 @@ impl<'a> Emitter<'a> {
 
     /// Gives out every group of the store.
     pub(super) fn all(&mut self, draft: &mut Draft) -> Result<()> {
+        let at_once = self.rows();
         let mut scan = draft.scan(&KeyRange::all()).map_err(Error::from)?;
-        while let Some(rows) = scan.next_batch(ROWS).map_err(Error::from)? {
+        while let Some(rows) = scan.next_batch(at_once).map_err(Error::from)? {
             let columns = self.key_columns(&rows.keys)?;
             self.emit(columns, &rows.values, rows.len())?;
         }
@@ -71,20 +87,25 @@ impl<'a> Emitter<'a> {
             return Ok(draft.remove_range(&KeyRange::not_null_below(end)).map_err(Error::from)?);
         }
         let mut removed = 0;
-        for rows in draft.take_range(&KeyRange::not_null_below(end)).map_err(Error::from)? {
+        for rows in draft.take_range(&KeyRange::not_null_below(end.clone())).map_err(Error::from)? {
             removed += rows.len() as u64;
-            let columns = self.key_columns(&rows.keys)?;
-            self.emit(columns, &rows.values, rows.len())?;
+            self.groups(&rows.keys, &rows.values)?;
         }
+        self.forget_elements(end)?;
         Ok(removed)
     }
 
     /// Removes what W(N) has closed; how many rows that were.
-    pub(super) fn forget_closed(&self, draft: &mut Draft) -> Result<u64> {
-        match self.first_open_key()? {
-            Some(end) => Ok(draft.remove_range(&KeyRange::not_null_below(end)).map_err(Error::from)?),
-            None => Ok(0),
-        }
+    pub(super) fn forget_closed(&mut self, draft: &mut Draft) -> Result<u64> {
+        let Some(end) = self.first_open_key()? else { return Ok(0) };
+        let removed = draft.remove_range(&KeyRange::not_null_below(end.clone())).map_err(Error::from)?;
+        self.forget_elements(end)?;
+        Ok(removed)
+    }
+
+    fn forget_elements(&mut self, end: Vec<u8>) -> Result<()> {
+        let range = KeyRange::not_null_below(end);
+        self.elements.iter_mut().flatten().try_for_each(|elements| elements.remove_range(&range))
     }
 
     /// The beginning of the first key that W(N) leaves open. Without a watermark nothing closes.
@@ -115,7 +136,7 @@ impl<'a> Emitter<'a> {
         let end = first_open.saturating_sub(windows.slide).saturating_add(windows.size);
         let range = KeyRange::between(self.time_key(first)?, self.time_key(end)?);
         let mut groups = GroupTable::new();
-        let mut accumulators = Accumulators::new(&self.layout.functions)?;
+        let mut accumulators = Accumulators::new(&self.layout.small)?;
         let mut scan = draft.scan(&range).map_err(Error::from)?;
         while let Some(rows) = scan.next_batch(ROWS).map_err(Error::from)? {
             let (keys, states) = self.windows_of(&rows, windows, first..first_open)?;
@@ -173,7 +194,14 @@ impl<'a> Emitter<'a> {
             let data_type = layout.output.field(time.index).data_type();
             columns.insert(time.index, time_column(&time.kind, &key, data_type)?);
         }
-        columns.extend(values_of(&layout.functions, states, rows)?);
+        let small = values_of(&layout.small, states, rows)?;
+        for (aggregate, elements) in layout.aggregates.iter().zip(self.elements.iter_mut()) {
+            columns.push(match (aggregate.small, elements) {
+                (Some(number), _) => Arc::clone(&small[number]),
+                (None, Some(elements)) => elements.values(&key[..layout.groups], rows)?,
+                (None, None) => return internal_err!("an aggregate has neither a state nor elements"),
+            });
+        }
         for (column, field) in columns.iter_mut().zip(layout.output.fields()) {
             if column.data_type() != field.data_type() {
                 *column = cast(column, field.data_type())?;

@@ -1,6 +1,7 @@
 //! The groups of an aggregation over a stream, in one state partition.
 //!
-//! State      store `groups`: the group's key, its time first, so that what is closed is a range → the aggregates' state columns
+//! State      store `groups`: the group's key, its time first, so that what is closed is a range → the aggregates' state columns;
+//!            a store `elements_<n>` for each aggregate whose state grows with its input (see `element_store.rs`)
 //! Per batch  the states of the groups it touches are looked up, the batch's partial states merged into them in order of
 //!            arrival, and put back: the cost depends on the groups of the batch, not on those in the store
 //! Output     update: the groups of the batch; append: the groups or windows that W(N) closes, which leave the store (see
@@ -10,15 +11,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{filter, take};
-use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{filter, take_record_batch};
+use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType};
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, internal_err};
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
-use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
@@ -26,13 +25,15 @@ use datafusion_physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use millstream_state::{Draft, KEY_GROUP_COLUMN, KeyEncoder, Keys, StoreSchema};
+use millstream_state::{Draft, KeyEncoder, Keys, StoreSchema};
 use serde::{Deserialize, Serialize};
 
-use super::accumulators::{Accumulators, state_fields};
+use super::accumulators::Accumulators;
+use super::element_store::{ElementStore, GroupedRows};
 use super::emit::Emitter;
 use super::group_table::GroupTable;
-use super::node::{AggregateSpec, functions_of, group_columns};
+use super::layout::{GROUPS, Layout};
+use super::node::AggregateSpec;
 use crate::batch_context::{BatchContext, OperatorWatermarks};
 use crate::clock::Stopwatch;
 use crate::error::Error;
@@ -42,10 +43,7 @@ use crate::plan::codec::{self, NodeExpression, PlanNode, one_input};
 use crate::query_state::StateBatch;
 use crate::sink::OutputMode;
 use crate::stateful::StatefulNode;
-use crate::stateful::time_key::{TimeKind, first_open_start};
-
-/// The name of the store.
-const GROUPS: &str = "groups";
+use crate::stateful::time_key::first_open_start;
 
 /// The operator; see the file's header.
 #[derive(Clone, Debug)]
@@ -56,50 +54,6 @@ pub struct StateAggregateExec {
     spec: AggregateSpec,
     layout: Arc<Layout>,
     properties: Arc<PlanProperties>,
-}
-
-/// Where things are in the rows of the partial aggregate and of the store.
-#[derive(Debug)]
-pub(super) struct Layout {
-    pub(super) functions: Vec<Arc<AggregateFunctionExpr>>,
-    pub(super) spec: AggregateSpec,
-    /// Columns of the state's key that stand for the time.
-    pub(super) times: usize,
-    /// All columns of the state's key, but for the key group.
-    pub(super) groups: usize,
-    /// The state's columns.
-    pub(super) store: StoreSchema,
-    pub(super) output: SchemaRef,
-}
-
-impl Layout {
-    fn new(template: &Arc<dyn ExecutionPlan>, spec: &AggregateSpec, output: SchemaRef) -> Result<Self> {
-        let (aggregate, functions) = functions_of(template)?;
-        let (schema, groups) = (aggregate.schema(), group_columns(aggregate));
-        // Whether a column can be null may depend on the optimizer's mood: the state's columns all may.
-        let nullable = |field: &Field| Arc::new(field.clone().with_nullable(true));
-        let mut key: Vec<_> = schema.fields()[..groups].iter().map(|field| nullable(field)).collect();
-        if spec.windows_overlap() {
-            key.push(Arc::new(Field::new(KEY_GROUP_COLUMN, DataType::UInt16, false)));
-        }
-        let value: Fields = state_fields(functions)?.iter().map(|field| nullable(field)).collect();
-        Ok(Self {
-            functions: functions.to_vec(),
-            spec: spec.clone(),
-            times: spec.time_columns(),
-            groups,
-            store: StoreSchema::new(key, value),
-            output,
-        })
-    }
-
-    /// The windows, where they overlap and the store holds them whole: then each partial state goes into several.
-    fn expands(&self) -> Option<Windows> {
-        match self.spec.time.map(|time| time.kind) {
-            Some(TimeKind::Slices(windows)) if windows.size != windows.slide && !self.spec.by_slices => Some(windows),
-            _ => None,
-        }
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,9 +94,23 @@ struct Work {
     encoder: KeyEncoder,
     touched: GroupTable,
     accumulators: Accumulators,
+    /// For each aggregate whose elements are kept.
+    elements: Vec<Option<ElementStore>>,
+    /// How many rows each touched group has had, where elements are kept in order of arrival.
+    arrivals: Vec<i64>,
     watermarks: OperatorWatermarks,
     reservation: MemoryReservation,
     counts: OperatorCounts,
+}
+
+/// Rows, or partial states, and the group of each.
+struct Grouped {
+    /// All columns.
+    batch: RecordBatch,
+    /// The group's key columns.
+    key: Vec<ArrayRef>,
+    key_groups: ArrayRef,
+    groups: Vec<usize>,
 }
 
 impl Work {
@@ -150,79 +118,138 @@ impl Work {
         let AggregateSpec { operator, partitions, .. } = layout.spec;
         let state = StateBatch::of(context)?;
         let draft = state.draft(operator, GROUPS, partition, partitions, &layout.store).await?;
-        let encoder = draft.key_encoder().clone();
-        let accumulators = Accumulators::new(&layout.functions)?;
-        let watermarks = BatchContext::of(context)?.watermarks_of(operator);
+        let mut elements = Vec::with_capacity(layout.aggregates.len());
+        for aggregate in &layout.aggregates {
+            let Some(spec) = &aggregate.elements else {
+                elements.push(None);
+                continue;
+            };
+            let draft = state.draft(operator, &spec.store, partition, partitions, &spec.schema).await?;
+            let (function, filter) = (Arc::clone(&aggregate.function), aggregate.filter.clone());
+            elements.push(Some(ElementStore::new(spec.clone(), function, filter, draft)?));
+        }
         let consumer = MemoryConsumer::new(format!("aggregation (operator {operator}, state partition {partition})"));
-        let reservation = consumer.register(context.memory_pool());
-        let (touched, counts) = (GroupTable::new(), OperatorCounts::default());
-        Ok(Self { layout, draft, encoder, touched, accumulators, watermarks, reservation, counts })
+        Ok(Self {
+            encoder: draft.key_encoder().clone(),
+            draft,
+            touched: GroupTable::new(),
+            accumulators: Accumulators::new(&layout.small)?,
+            elements,
+            arrivals: Vec::new(),
+            watermarks: BatchContext::of(context)?.watermarks_of(operator),
+            reservation: consumer.register(context.memory_pool()),
+            counts: OperatorCounts::default(),
+            layout,
+        })
     }
 
-    /// Takes in a record batch of partial states, after the stored states of the groups that are new in this batch.
-    fn merge(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Takes in a record batch, after the stored states of the groups that are new in this batch.
+    fn take_in(&mut self, batch: &RecordBatch) -> Result<()> {
+        let grouped = self.group(batch)?;
+        if self.layout.spec.keeps_elements {
+            self.update(&grouped)?;
+        } else {
+            let states = self.layout.groups..self.layout.groups + self.layout.store.value().len();
+            self.accumulators.merge(&grouped.batch.columns()[states], &grouped.groups, self.touched.len())?;
+        }
+        self.reservation.try_resize(self.touched.size_bytes() + self.accumulators.size_bytes())
+    }
+
+    /// Finds the group of each row, and takes in what is stored of groups that are new in this batch.
+    fn group(&mut self, batch: &RecordBatch) -> Result<Grouped> {
         let layout = Arc::clone(&self.layout);
-        let partial = layout.groups + layout.store.value().len();
-        let mut key = batch.columns()[..layout.groups].to_vec();
-        let mut states = batch.columns()[layout.groups..partial].to_vec();
-        let mut key_groups = Arc::clone(batch.column(batch.num_columns() - 1));
+        let key_columns = layout.first_key..layout.first_key + layout.groups;
+        let mut batch = batch.clone();
+        let mut key = batch.columns()[key_columns.clone()].to_vec();
         if let Some(windows) = layout.expands() {
             let first_open = match layout.spec.time.is_some_and(|time| time.has_watermark) {
                 true => first_open_start(&windows, self.watermarks.late_micros()),
                 false => i64::MIN,
             };
             let (rows, starts) = windows_of_slices(&windows, &key[0], first_open)?;
-            let again = |column: &ArrayRef| take(column, &rows, None);
-            states = states.iter().map(again).collect::<Result<_, _>>()?;
-            key_groups = again(&key_groups)?;
-            let others = key[1..].iter().map(again).collect::<Result<Vec<_>, _>>()?;
-            key = [vec![starts], others].concat();
+            batch = take_record_batch(&batch, &rows)?;
+            key = batch.columns()[key_columns].to_vec();
+            key[0] = starts;
         }
-        if layout.store.names_key_groups() {
-            key.push(key_groups);
-        }
-        let rows = states.first().or(key.first()).map_or(batch.num_rows(), |column| column.len());
-        let keys = match key.is_empty() {
-            true => Keys::of_no_columns(rows),
-            false => self.encoder.encode(&key).map_err(Error::from)?,
+        let key_groups = Arc::clone(batch.column(batch.num_columns() - 1));
+        let named = layout.store.names_key_groups().then(|| Arc::clone(&key_groups));
+        let encoded: Vec<ArrayRef> = key.iter().cloned().chain(named).collect();
+        let keys = match encoded.is_empty() {
+            true => Keys::of_no_columns(batch.num_rows()),
+            false => self.encoder.encode(&encoded).map_err(Error::from)?,
         };
         let before = self.touched.len();
         let (groups, new_rows) = self.touched.intern(&keys)?;
-        let count = self.touched.len();
         if !new_rows.is_empty() {
-            self.merge_stored(&keys.take(&UInt32Array::from(new_rows)).map_err(Error::from)?, before, count)?;
+            self.take_in_stored(&keys.take(&UInt32Array::from(new_rows)).map_err(Error::from)?, before)?;
         }
-        self.accumulators.merge(&states, &groups, count)?;
-        self.reservation.try_resize(self.touched.size_bytes() + self.accumulators.size_bytes())
+        Ok(Grouped { batch, key, key_groups, groups })
     }
 
     /// Takes in the stored states of `keys`, the groups numbered from `first` on.
-    fn merge_stored(&mut self, keys: &Keys, first: usize, count: usize) -> Result<()> {
+    fn take_in_stored(&mut self, keys: &Keys, first: usize) -> Result<()> {
+        let count = self.touched.len();
+        self.arrivals.resize(if self.layout.counts_arrivals { count } else { 0 }, 0);
         let found = self.draft.get(keys).map_err(Error::from)?;
         if found.present.true_count() == 0 {
             return Ok(());
         }
-        let groups =
-            |present: &BooleanArray| -> Vec<usize> { present.values().set_indices().map(|row| first + row).collect() };
-        let states = match found.present.false_count() {
+        let groups: Vec<usize> = found.present.values().set_indices().map(|row| first + row).collect();
+        let mut states = match found.present.false_count() {
             0 => found.values,
             _ => found.values.iter().map(|column| filter(column, &found.present)).collect::<Result<_, _>>()?,
         };
-        self.accumulators.merge(&states, &groups(&found.present), count)
+        if self.layout.counts_arrivals
+            && let Some(stored) = states.pop()
+        {
+            for (group, arrivals) in groups.iter().zip(stored.as_primitive::<Int64Type>().values()) {
+                self.arrivals[*group] = *arrivals;
+            }
+        }
+        self.accumulators.merge(&states, &groups, count)
+    }
+
+    /// Aggregates rows as they are.
+    fn update(&mut self, grouped: &Grouped) -> Result<()> {
+        let Grouped { batch, key, key_groups, groups } = grouped;
+        let (layout, count) = (Arc::clone(&self.layout), self.touched.len());
+        let arrivals: Vec<i64> = match layout.counts_arrivals {
+            true => groups.iter().map(|group| next(&mut self.arrivals[*group])).collect(),
+            false => Vec::new(),
+        };
+        let rows = GroupedRows { batch, key, key_groups, groups, arrivals: &arrivals };
+        for (aggregate, elements) in layout.aggregates.iter().zip(&mut self.elements) {
+            let Some(elements) = elements else {
+                let Some(number) = aggregate.small else { continue };
+                let array = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(batch)?.into_array(batch.num_rows());
+                let arguments = aggregate.function.expressions().iter().map(array).collect::<Result<Vec<_>>>()?;
+                let filter = aggregate.filter.as_ref().map(array).transpose()?;
+                let filter = filter.as_ref().map(|passed| passed.as_boolean());
+                self.accumulators.update(number, &arguments, groups, filter, count)?;
+                continue;
+            };
+            if let (Some(new), Some(number)) = (elements.add(&rows)?, aggregate.small) {
+                self.accumulators.update(number, &new.arguments, &new.groups, None, count)?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the groups back and gives what the batch gives out.
     fn finish(mut self) -> Result<(Vec<RecordBatch>, OperatorCounts)> {
         let watch = Stopwatch::start();
         let keys = self.touched.into_keys()?;
-        let states = if keys.is_empty() { Vec::new() } else { self.accumulators.states()? };
+        let mut states = if keys.is_empty() { Vec::new() } else { self.accumulators.states()? };
         if !keys.is_empty() {
+            if self.layout.counts_arrivals {
+                states.push(Arc::new(Int64Array::from(self.arrivals)));
+            }
             self.draft.put(&keys, &states).map_err(Error::from)?;
         }
         self.counts.rows_updated = keys.len() as u64;
         self.counts.updates_micros = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
         let watch = Stopwatch::start();
-        let mut emitter = Emitter::new(&self.layout, &self.encoder, self.watermarks);
+        let mut emitter = Emitter::new(&self.layout, &self.encoder, self.watermarks, &mut self.elements);
         match self.layout.spec.mode {
             OutputMode::Update => {
                 emitter.groups(&keys, &states)?;
@@ -231,11 +258,21 @@ impl Work {
             OutputMode::Complete => emitter.all(&mut self.draft)?,
             OutputMode::Append => self.counts.rows_removed = emitter.closed(&mut self.draft)?,
         }
+        let batches = emitter.into_batches();
         self.counts.removals_micros = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.counts.rows_total = self.draft.rows();
         self.draft.finish().map_err(Error::from)?;
-        Ok((emitter.into_batches(), self.counts))
+        for elements in self.elements.into_iter().flatten() {
+            elements.finish()?;
+        }
+        Ok((batches, self.counts))
     }
+}
+
+/// The number, which is one higher afterwards.
+fn next(number: &mut i64) -> i64 {
+    *number += 1;
+    *number - 1
 }
 
 /// For slices that begin at `slices`, the windows that each is in and that begin at `first_open` or later: the slice's row, and
@@ -265,7 +302,7 @@ async fn run(
     while let Some(batch) = input.next().await {
         let batch = batch?;
         if batch.num_rows() > 0 {
-            work.merge(&batch)?;
+            work.take_in(&batch)?;
         }
     }
     let (batches, counts) = work.finish()?;
@@ -287,7 +324,7 @@ impl StatefulNode for StateAggregateExec {
     }
 
     fn stores(&self) -> Vec<(String, StoreSchema)> {
-        vec![(GROUPS.to_string(), self.layout.store.clone())]
+        self.layout.stores()
     }
 
     fn wants_batch(&self, evicted_ms: i64, next_ms: i64) -> bool {
@@ -317,9 +354,9 @@ impl PlanNode for StateAggregateExec {
 
 impl DisplayAs for StateAggregateExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let AggregateSpec { operator, mode, partitions, time, by_slices } = &self.spec;
+        let AggregateSpec { operator, mode, partitions, time, by_slices, .. } = &self.spec;
         let key: Vec<&str> = self.layout.store.key().iter().map(|field| field.name().as_str()).collect();
-        let functions: Vec<&str> = self.layout.functions.iter().map(|function| function.name()).collect();
+        let functions: Vec<&str> = self.layout.aggregates.iter().map(|aggregate| aggregate.function.name()).collect();
         write!(
             f,
             "StateAggregateExec: operator={operator}, mode={mode}, partitions={partitions}, key=[{}], functions=[{}]",

@@ -3,12 +3,17 @@
 //! ```text
 //! rows → TimeKeyExec (late rows out, times to slices) → DataFusion's partial aggregate → ExchangeExec → StateAggregateExec
 //! ```
+//! Where an aggregate's state grows with its input (`elements.rs`), rows go through the exchange as they are, and each of its
+//! elements is kept by itself (`element_store.rs`).
+//!
 //! Read next: `node.rs` (the logical node, and how it becomes physical) → `exec.rs` (a batch of it) → `emit.rs`.
 
 mod accumulators;
+mod element_store;
 mod emit;
 mod exec;
 mod group_table;
+mod layout;
 mod node;
 
 pub use exec::StateAggregateExec;

@@ -13,6 +13,7 @@ use datafusion_physical_expr::expressions::{Column, Literal};
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion_physical_plan::empty::EmptyExec;
+use datafusion_physical_plan::projection::ProjectionExec;
 use datafusion_session::{PhysicalPlanner, Session};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub(crate) struct AggregateSpec {
     pub(crate) time: Option<GroupTime>,
     /// Whether state is kept by slices of the windows; otherwise by whole windows.
     pub(crate) by_slices: bool,
+    /// Whether elements of aggregates are kept one by one: then rows are aggregated where the state is, and not before.
+    pub(crate) keeps_elements: bool,
 }
 
 /// A time that is grouped by.
@@ -152,10 +155,14 @@ impl StreamAggregateNode {
             )
         };
         let template = over(Arc::new(EmptyExec::new(Arc::clone(&schema))) as Arc<dyn ExecutionPlan>)?;
-        let partial: Arc<dyn ExecutionPlan> = Arc::new(over(keyed)?);
         let (times, groups) = (self.spec.time_columns(), group_columns(&template));
+        let (rows, first_key): (Arc<dyn ExecutionPlan>, usize) = match self.spec.keeps_elements {
+            false => (Arc::new(over(keyed)?), 0),
+            true => (Arc::new(with_group_columns(keyed, &group_by)?), schema.fields().len()),
+        };
         let key = if self.spec.windows_overlap() { times..groups } else { 0..groups };
-        let exchange = Arc::new(ExchangeExec::new(partial, key.collect(), self.spec.partitions));
+        let key = key.map(|at| first_key + at).collect();
+        let exchange = Arc::new(ExchangeExec::new(rows, key, self.spec.partitions));
         let output = Arc::new(Schema::new(self.schema.fields().clone()));
         Ok(Arc::new(StateAggregateExec::try_new(exchange, Arc::new(template), self.spec.clone(), output)?))
     }
@@ -216,6 +223,16 @@ impl StreamAggregateNode {
         });
         Ok(PhysicalGroupBy::new(exprs, nulls, groups.collect(), true))
     }
+}
+
+/// The rows of `input`, and after them the values that they are grouped by.
+fn with_group_columns(input: Arc<dyn ExecutionPlan>, group_by: &PhysicalGroupBy) -> Result<ProjectionExec> {
+    let schema = input.schema();
+    let columns = schema.fields().iter().enumerate();
+    let columns = columns
+        .map(|(at, field)| (Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>, field.name().clone()));
+    let groups = group_by.expr().iter().map(|(expr, name)| (Arc::clone(expr), name.clone()));
+    ProjectionExec::try_new(columns.chain(groups).collect::<Vec<_>>(), input)
 }
 
 /// The columns that a partial aggregate groups by; those after them are state.
