@@ -201,6 +201,13 @@ pub trait SinkProvider: Debug + Send + Sync {
         false
     }
 
+    /// Whether a table with these options can be written without its columns being declared: what is written then has
+    /// the columns of the query. Fails with `Invalid` where the options are wrong.
+    fn takes_any_columns(&self, options: &Options) -> Result<bool> {
+        let _ = options;
+        Ok(false)
+    }
+
     /// Checks options, output mode and columns, when the query starts. Fails with `Invalid` or `Unsupported`.
     fn check(&self, spec: &SinkSpec) -> Result<()>;
 

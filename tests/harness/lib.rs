@@ -7,6 +7,8 @@ pub mod dice;
 pub mod faulty_disk;
 pub mod fixtures;
 pub mod kafka_broker;
+pub mod kafka;
+pub mod kafka_scenario;
 pub mod lists;
 pub mod s3_server;
 pub mod scenario;

@@ -219,6 +219,9 @@ impl KafkaProducer {
                 None => {}
                 Some(Refused::Full) => return Ok(()),
                 Some(Refused::Because(code)) => {
+                    if code == RDKafkaErrorCode::State {
+                        self.wait_for_failure()?;
+                    }
                     let row = rows.get(*done);
                     if matches!(code, RDKafkaErrorCode::UnknownPartition)
                         && let Some(partition) = messages.partition(row)?
@@ -282,6 +285,16 @@ impl KafkaProducer {
             None => Ok(()),
             Some(Failure { code, topic, bytes, count }) => Err(self.delivery_error(code, &topic, bytes, count)),
         }
+    }
+
+    /// A transaction that takes no more messages has lost one, of which we are about to be told.
+    fn wait_for_failure(&self) -> Result<()> {
+        let watch = Stopwatch::start();
+        while watch.elapsed() < Duration::from_secs(1) {
+            self.client.poll(SLICE);
+            self.failure()?;
+        }
+        Ok(())
     }
 
     /// Forgets what went wrong: the messages belonged to a transaction that has been aborted.

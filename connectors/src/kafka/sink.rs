@@ -70,6 +70,11 @@ impl SinkProvider for KafkaSinkProvider {
         "kafka"
     }
 
+    fn takes_any_columns(&self, options: &Options) -> Result<bool> {
+        // A table with a source's options is read, or both, and has the columns of topics.
+        Ok(KafkaSinkOptions::parse(options)?.topic.is_some())
+    }
+
     fn check(&self, spec: &SinkSpec) -> Result<()> {
         if let Some(column) = spec.partition_by.first() {
             return Err(Error::invalid(format!(

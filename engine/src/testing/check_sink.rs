@@ -64,11 +64,11 @@ async fn write(
 ) -> Result<Vec<CommitMessage>> {
     let Delivery::Writers(spec) = sink.delivery() else { return Ok(Vec::new()) };
     let mut messages = Vec::new();
-    let half = batch.num_rows() / 2;
+    let (half, attempt) = (batch.num_rows() / 2, Uuid::new_v4());
     for (partition, part) in [batch.slice(0, half), batch.slice(half, batch.num_rows() - half)].into_iter().enumerate()
     {
         let context = Arc::new(TaskContext::default());
-        let task = WriterTask { partition, batch_id, attempt: Uuid::new_v4(), context };
+        let task = WriterTask { partition, batch_id, attempt, context };
         let mut writer = provider.writer(&spec, task)?;
         writer.write(part).await?;
         messages.push(writer.finish().await?);

@@ -79,7 +79,11 @@ async fn check(session: &StreamSession, table: &Table) -> Result<()> {
 
 /// Checks the table as something a query may write into, where its columns are known.
 fn check_as_sink(session: &StreamSession, table: &Table) -> Result<()> {
+    let provider = session.registry().sink(&table.connector)?;
     let Some(schema) = table.columns.clone() else {
+        if provider.takes_any_columns(&table.options)? {
+            return Ok(());
+        }
         return Err(Error::invalid(format!("table {} has no columns: declare them", table.name)));
     };
     let spec = SinkSpec {
@@ -90,7 +94,7 @@ fn check_as_sink(session: &StreamSession, table: &Table) -> Result<()> {
         output_mode: Default::default(),
         query_name: Some(table.name.clone()),
     };
-    session.registry().sink(&table.connector)?.check(&spec)
+    provider.check(&spec)
 }
 
 fn check_partition_columns(table: &Table) -> Result<()> {
