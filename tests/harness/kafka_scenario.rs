@@ -336,7 +336,7 @@ impl<'a> Run<'a> {
                 return Ok(Some(format!("{at:?}: {difference}")));
             }
         }
-        Ok(self.kept_difference(spark)?)
+        self.kept_difference(spark)
     }
 
     fn wrong_words(&self, stderr: &str) -> Option<String> {
