@@ -267,9 +267,23 @@ pub(super) fn crc32(call: &Call<'_>) -> Result<ArrayRef> {
     call.delegate(&datafusion_spark::function::hash::crc32())
 }
 
-/// The `xxhash64` of every value of a column.
+/// The `xxhash64` of every value of a column; of nulls, anything.
 pub(super) fn xxhash64_values(array: &ArrayRef) -> Result<Vec<u64>> {
-    (0..array.len()).map(|row| value::<XxHash64>(array, row, SEED)).collect()
+    let hash = |value: i64| XxHash64::long(value, SEED);
+    Ok(match array.data_type() {
+        DataType::Int32 => {
+            array.as_primitive::<Int32Type>().values().iter().map(|value| XxHash64::int(*value, SEED)).collect()
+        }
+        DataType::Int64 => array.as_primitive::<Int64Type>().values().iter().map(|value| hash(*value)).collect(),
+        DataType::Timestamp(..) => {
+            array.as_primitive::<TimestampMicrosecondType>().values().iter().map(|value| hash(*value)).collect()
+        }
+        DataType::Utf8 => {
+            let texts = array.as_string::<i32>();
+            (0..texts.len()).map(|row| XxHash64::bytes(texts.value(row).as_bytes(), SEED)).collect()
+        }
+        _ => (0..array.len()).map(|row| value::<XxHash64>(array, row, SEED)).collect::<Result<_>>()?,
+    })
 }
 
 /// The Murmur3 of an INT.

@@ -147,7 +147,7 @@ impl Groups for Sketches {
     }
 
     fn size(&self) -> usize {
-        self.groups.iter().map(|registers| registers.capacity() + size_of::<Vec<u8>>()).sum()
+        self.groups.len() * ((1 << self.precision) + size_of::<Vec<u8>>())
     }
 }
 

@@ -94,6 +94,12 @@ pub(super) fn emitted(emit: EmitTo, count: usize) -> usize {
     }
 }
 
+/// Bytes of the rows of these columns, without what other slices share with them.
+pub(super) fn bytes_of(columns: &[ArrayRef]) -> usize {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
+    columns.iter().map(|column| bytes(column) + size_of::<ArrayRef>()).sum()
+}
+
 /// DataFusion's accumulator of many groups.
 pub(super) struct Grouped(pub(super) Box<dyn Groups>);
 
@@ -190,7 +196,7 @@ impl Accumulator for Single {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let states = self.groups.state(EmitTo::All)?;
-        self.restore(&states)?;
+        self.groups.resize(1);
         states.iter().map(|state| ScalarValue::try_from_array(state, 0)).collect()
     }
 

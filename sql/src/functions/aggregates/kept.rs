@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
 
-use super::groups::emitted;
+use super::groups::{bytes_of, emitted};
 
 /// Chunks are put together when there are so many, or when they hold more rows than twice the groups and this.
 const MAX_CHUNKS: usize = 1024;
@@ -22,6 +22,7 @@ pub(super) struct Kept {
     types: Vec<DataType>,
     chunks: Vec<Vec<ArrayRef>>,
     chunk_rows: usize,
+    chunk_bytes: usize,
     /// For every group, its chunk and the row in it.
     slots: Vec<(u32, u32)>,
     /// The rows that this batch has chosen: for every group the row and one more, 0 for none; and which groups those are.
@@ -32,7 +33,15 @@ pub(super) struct Kept {
 impl Kept {
     pub(super) fn new(types: Vec<DataType>) -> Self {
         let nulls = types.iter().map(|data_type| new_null_array(data_type, 1)).collect();
-        Self { types, chunks: vec![nulls], chunk_rows: 1, slots: Vec::new(), latest: Vec::new(), touched: Vec::new() }
+        Self {
+            types,
+            chunks: vec![nulls],
+            chunk_rows: 1,
+            chunk_bytes: 0,
+            slots: Vec::new(),
+            latest: Vec::new(),
+            touched: Vec::new(),
+        }
     }
 
     pub(super) fn fresh(&self) -> Self {
@@ -71,7 +80,8 @@ impl Kept {
         }
         self.chunk_rows += rows.len();
         let rows = UInt32Array::from(rows);
-        let chunk = columns.iter().map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?;
+        let chunk = columns.iter().map(|column| take(column, &rows, None)).collect::<Result<Vec<_>, _>>()?;
+        self.chunk_bytes += bytes_of(&chunk);
         self.chunks.push(chunk);
         if self.chunks.len() > MAX_CHUNKS || self.chunk_rows > 2 * self.slots.len() + SLACK_ROWS {
             self.compact()?;
@@ -86,7 +96,7 @@ impl Kept {
         let columns = self.gather(&slots)?;
         if self.slots.is_empty() {
             let fresh = self.fresh();
-            (self.chunks, self.chunk_rows) = (fresh.chunks, fresh.chunk_rows);
+            (self.chunks, self.chunk_rows, self.chunk_bytes) = (fresh.chunks, fresh.chunk_rows, 0);
         }
         Ok(columns)
     }
@@ -97,8 +107,7 @@ impl Kept {
     }
 
     pub(super) fn size(&self) -> usize {
-        let chunks = self.chunks.iter().flatten().map(|array| array.get_array_memory_size());
-        chunks.sum::<usize>() + self.slots.capacity() * 12 + self.touched.capacity() * 4
+        self.chunk_bytes + self.slots.capacity() * 12 + self.touched.capacity() * 4
     }
 
     fn gather(&self, slots: &[(u32, u32)]) -> Result<Vec<ArrayRef>> {
@@ -118,6 +127,7 @@ impl Kept {
             *slot = (1, row as u32);
         }
         self.chunks.truncate(1);
+        self.chunk_bytes = bytes_of(&columns);
         self.chunks.push(columns);
         self.chunk_rows = live.len() + 1;
         Ok(())

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, UInt32Array};
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::interleave;
+use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Result;
 use datafusion::logical_expr::EmitTo;
 
 use super::function::{Call, element_field};
-use super::groups::{Groups, Rows, emitted};
+use super::groups::{Groups, Rows, bytes_of, emitted};
 
 /// The values of some groups, one group behind the other.
 pub(super) struct Values<'a> {
@@ -117,13 +117,14 @@ struct Lists {
     finish: Arc<dyn Finish>,
     count: usize,
     chunks: Vec<Vec<ArrayRef>>,
+    chunk_bytes: usize,
     /// Group, chunk and row, in the order of arrival.
     entries: Vec<(u32, u32, u32)>,
 }
 
 impl Lists {
     fn boxed(types: Vec<DataType>, with_nulls: bool, finish: Arc<dyn Finish>) -> Box<dyn Groups> {
-        Box::new(Self { types, with_nulls, finish, count: 0, chunks: Vec::new(), entries: Vec::new() })
+        Box::new(Self { types, with_nulls, finish, count: 0, chunks: Vec::new(), chunk_bytes: 0, entries: Vec::new() })
     }
 
     /// The values of the first groups: a counting sort by group, which keeps the order within each.
@@ -153,8 +154,25 @@ impl Lists {
         self.count -= groups;
         if self.entries.is_empty() {
             self.chunks.clear();
+            self.chunk_bytes = 0;
         }
         Ok((offsets, columns))
+    }
+
+    /// Keeps a batch for the entries behind the first `before`: only their rows, where most others do not count.
+    fn keep(&mut self, mut columns: Vec<ArrayRef>, before: usize) -> Result<()> {
+        let entries = &mut self.entries[before..];
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if entries.len() * 2 < columns[0].len() {
+            let rows = UInt32Array::from_iter_values(entries.iter().map(|(.., row)| *row));
+            columns = columns.iter().map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?;
+            entries.iter_mut().enumerate().for_each(|(nth, (.., row))| *row = nth as u32);
+        }
+        self.chunk_bytes += bytes_of(&columns);
+        self.chunks.push(columns);
+        Ok(())
     }
 
     fn gather(&self, indices: &[(usize, usize)]) -> Result<Vec<ArrayRef>> {
@@ -188,22 +206,19 @@ impl Groups for Lists {
         } else {
             rows.known(&args[0]).each(&mut each)
         }
-        if self.entries.len() > before {
-            self.chunks.push(args[..self.types.len()].to_vec());
-        }
-        Ok(())
+        self.keep(args[..self.types.len()].to_vec(), before)
     }
 
     fn merge(&mut self, states: &[ArrayRef], rows: &Rows<'_>) -> Result<()> {
         let lists = states[0].as_list::<i32>();
         let chunk = self.chunks.len() as u32;
+        let before = self.entries.len();
         let entries = &mut self.entries;
         each_list(lists, rows, |group, range| {
             entries.extend(range.map(|row| (group as u32, chunk, row as u32)));
             Ok(())
         })?;
-        self.chunks.push(split_columns(lists.values(), self.types.len()));
-        Ok(())
+        self.keep(split_columns(lists.values(), self.types.len()), before)
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
@@ -217,7 +232,6 @@ impl Groups for Lists {
     }
 
     fn size(&self) -> usize {
-        let chunks = self.chunks.iter().flatten().map(|array| array.get_array_memory_size());
-        chunks.sum::<usize>() + self.entries.capacity() * size_of::<(u32, u32, u32)>()
+        self.chunk_bytes + self.entries.capacity() * size_of::<(u32, u32, u32)>()
     }
 }
