@@ -84,7 +84,8 @@ async fn resolved(lookup: &Lookup, offsets: &Positions) -> Result<Positions> {
     Ok(resolved)
 }
 
-/// Checks that `offsets` are there. What is not counts as lost, where that counts; otherwise the nearest end will do.
+/// Checks that `offsets` are there. What is not counts as lost, where that counts; otherwise a start beyond the end is the
+/// end.
 async fn there(options: &KafkaSourceOptions, lookup: &Lookup, offsets: Positions) -> Result<Positions> {
     let beginnings = lookup.beginnings(offsets.keys()).await?;
     let ends = lookup.ends(offsets.keys()).await?;
@@ -103,7 +104,8 @@ async fn there(options: &KafkaSourceOptions, lookup: &Lookup, offsets: Positions
             return Err(lost.error());
         }
         tracing::warn!("{}", lost.warning());
-        there.insert(at, offset.clamp(*beginning, *end));
+        // What is missing at the beginning is passed over when it is read.
+        there.insert(at, offset.min(*end));
     }
     Ok(there)
 }

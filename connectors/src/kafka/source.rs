@@ -54,8 +54,8 @@ pub(super) struct KafkaSource {
 struct State {
     /// Where the query started.
     initial: Option<Positions>,
-    /// Where everything ends that an available-now query reads.
-    frozen: Option<Positions>,
+    /// Where everything ends that an available-now query reads, and what was there then.
+    frozen: Option<(Positions, Found)>,
     /// What the last look for partitions found, and when.
     found: Option<(Found, Instant)>,
     /// Where partitions began that were new at the last look.
@@ -126,10 +126,7 @@ impl KafkaSource {
             }
         }
         let found = self.lookup.partitions().await?;
-        let is_known = |topic: &String| from.keys().any(|at| at.topic == *topic);
-        if !found.missing.iter().all(is_known) {
-            refuse_missing(&found)?;
-        }
+        self.check_missing(&found, from)?;
         let ends = self.lookup.ends(&found.partitions).await?;
         state.found = Some((found, Instant::now()));
         Ok(ends)
@@ -148,6 +145,14 @@ impl KafkaSource {
         let end = |at: &TopicPartition, from: i64| known.get(at).copied().unwrap_or(from).max(from);
         let ends: Positions = from.iter().map(|(at, from)| (at.clone(), end(at, *from))).collect();
         (ends != *from).then_some(ends)
+    }
+
+    /// A topic that is named must be there, whatever may be lost.
+    fn check_missing(&self, found: &Found, from: &Positions) -> Result<()> {
+        if let Some(topic) = found.missing.iter().find(|topic| from.keys().any(|at| at.topic == **topic)) {
+            self.lose(|| data_loss(&format!("topic '{topic}' has been deleted")))?;
+        }
+        refuse_missing(found)
     }
 
     /// Notes where partitions of `until` begin that are not in `from`, and what is lost between the two.
@@ -237,7 +242,10 @@ impl Source for KafkaSource {
         };
         let limits = Limits::of(limit);
         let ends = match &state.frozen {
-            Some(frozen) => frozen.clone(),
+            Some((frozen, found)) => {
+                self.check_missing(found, &from)?;
+                frozen.clone()
+            }
             None => match self.heard(&state, &from) {
                 Some(ends) => ends,
                 None => self.look(&mut state, &from).await?,
@@ -304,7 +312,7 @@ impl Source for KafkaSource {
         let mut state = self.state.lock().await;
         // Before anything is read: a query that has a checkpoint knows its topics, and may have lost some.
         let found = self.lookup.partitions().await?;
-        state.frozen = Some(self.lookup.ends(&found.partitions).await?);
+        state.frozen = Some((self.lookup.ends(&found.partitions).await?, found));
         Ok(true)
     }
 
@@ -316,7 +324,8 @@ impl Source for KafkaSource {
         let Some(consumed) = consumed.and_then(|consumed| positions(consumed).ok()) else { return Vec::new() };
         let behind: Vec<i64> = self.behind(&consumed).into_values().collect();
         let (Some(min), Some(max)) = (behind.iter().min(), behind.iter().max()) else { return Vec::new() };
-        let average = behind.iter().sum::<i64>() as f64 / behind.len() as f64;
+        // To one decimal, as in Spark.
+        let average = (behind.iter().sum::<i64>() as f64 / behind.len() as f64 * 10.0).round() / 10.0;
         vec![
             ("avgOffsetsBehindLatest".to_string(), java_double(average)),
             ("maxOffsetsBehindLatest".to_string(), max.to_string()),
@@ -356,7 +365,7 @@ fn refuse_missing(found: &Found) -> Result<()> {
     match found.missing.is_empty() {
         true => Ok(()),
         false => Err(Error::invalid(format!(
-            "kafka source: there is no topic '{}' at these brokers: create it, or correct 'subscribe'",
+            "kafka source: there is no topic '{}' at these brokers: create it, or take it out of option 'subscribe'",
             found.missing.join("', '")
         ))),
     }

@@ -29,7 +29,7 @@ pub(super) async fn splits(spec: &SourceSpec, readers: usize) -> Result<Vec<Spli
     let found = lookup.partitions().await?;
     if !found.missing.is_empty() {
         return Err(Error::invalid(format!(
-            "kafka source: there is no topic '{}' at these brokers: create it, or correct 'subscribe'",
+            "kafka source: there is no topic '{}' at these brokers: create it, or take it out of option 'subscribe'",
             found.missing.join("', '")
         )));
     }
