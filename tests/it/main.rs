@@ -1,5 +1,6 @@
 //! Whole queries.
 
+mod aggregation;
 mod bad_input;
 mod command;
 mod conformance;
