@@ -117,6 +117,11 @@ async fn what_spark_refuses_is_refused() -> TestResult {
     check(Scenario::read_lines("fixtures/spark/scenarios/refused.jsonl")?, |scenario, _| scenario.is_answered()).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_answer_as_spark_does() -> TestResult {
+    check(Scenario::read_lines("fixtures/spark/scenarios/joins.jsonl")?, |_, _| false).await
+}
+
 #[test]
 fn the_lists_are_up_to_date() -> TestResult {
     let mut scenarios = Scenario::read_folder("conformance")?;
@@ -124,6 +129,7 @@ fn the_lists_are_up_to_date() -> TestResult {
         "conformance/random.jsonl",
         "fixtures/spark/scenarios/stateless.jsonl",
         "fixtures/spark/scenarios/refused.jsonl",
+        "fixtures/spark/scenarios/joins.jsonl",
     ] {
         scenarios.extend(Scenario::read_lines(file)?);
     }

@@ -6,6 +6,7 @@ mod command;
 mod conformance;
 mod crash_points;
 mod file_metadata;
+mod joins;
 mod kafka_genuine;
 mod kafka_mock;
 mod killed;

@@ -1,6 +1,7 @@
 """Records whole streaming queries as Spark answers them: scenarios.py OUTPUT_DIR [NAME ...]
 
-Writes OUTPUT_DIR/stateless.jsonl (answered) and OUTPUT_DIR/refused.jsonl (Spark's words for what it refuses). A scenario
+Writes OUTPUT_DIR/stateless.jsonl (answered), OUTPUT_DIR/refused.jsonl (Spark's words for what it refuses) and
+OUTPUT_DIR/joins.jsonl (joins of two streams, from join_tables.py). A scenario
 is one SQL text over streams whose micro-batches are given, one JSON-lines file a batch; the queries are in
 scenario_tables.py and the format is described in the fixtures' README.
 """

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::cast::as_boolean_array;
 use datafusion_common::{JoinSide, Result, internal_err};
@@ -12,7 +11,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_plan::joins::utils::{ColumnIndex, JoinFilter};
 use serde::{Deserialize, Serialize};
 
-use super::JoinSideOf;
+use super::{JoinSideOf, take_pairs};
 use crate::plan::codec::NodeExpression;
 
 /// The condition of a join beyond its keys: a boolean expression over some columns of both sides.
@@ -68,10 +67,10 @@ impl PairCondition {
         (right, right_rows): (&RecordBatch, &UInt32Array),
     ) -> Result<BooleanBuffer> {
         let gather = |column: &ConditionColumn| match column.side {
-            JoinSideOf::Left => take(left.column(column.column), left_rows, None),
-            JoinSideOf::Right => take(right.column(column.column), right_rows, None),
+            JoinSideOf::Left => take_pairs(left, column.column, Some(left_rows), left_rows.len()),
+            JoinSideOf::Right => take_pairs(right, column.column, Some(right_rows), right_rows.len()),
         };
-        let columns = self.columns.iter().map(gather).collect::<Result<Vec<_>, _>>()?;
+        let columns = self.columns.iter().map(gather).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(left_rows.len()));
         let pairs = RecordBatch::try_new_with_options(Arc::clone(&self.expression.schema), columns, &options)?;
         let answers = self.expression.expr.evaluate(&pairs)?.into_array(pairs.num_rows())?;

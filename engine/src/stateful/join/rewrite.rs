@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::joining::JoinSideOf;
 use crate::plan::has_streams;
 use crate::sink::OutputMode;
+use crate::stateful::StreamAggregateNode;
 use crate::stateful::event_time::{event_time_columns, is_event_time};
 
 /// Whether two streams are joined anywhere in `plan`.
@@ -54,6 +55,12 @@ pub(crate) fn join_streams(join: Join, mode: OutputMode, operator: u32, partitio
         )));
     };
     check_mode(join_type, mode)?;
+    if mode != OutputMode::Append && (changes_its_rows(&join.left) || changes_its_rows(&join.right)) {
+        return Err(Error::invalid(format!(
+            "a join after an aggregation over a stream is not supported in output mode {mode}: rows that were joined would change; \
+             use append"
+        )));
+    }
     let null_safe = join.null_equality == NullEquality::NullEqualsNull;
     let (left, right) = (Arc::unwrap_or_clone(join.left), Arc::unwrap_or_clone(join.right));
     let mut keys: Vec<(Expr, Expr, bool)> = join.on.into_iter().map(|(l, r)| (l, r, null_safe)).collect();
@@ -102,6 +109,19 @@ pub(crate) fn join_streams(join: Join, mode: OutputMode, operator: u32, partitio
     let node = StreamJoinNode::try_new(join, operator, partitions)?;
     check_expiry(&node, join_type)?;
     Ok(node.plan())
+}
+
+/// Whether an aggregation below gives groups out before they are final.
+fn changes_its_rows(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The closure does not fail, so neither does the walk.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Extension(extension) = node {
+            found |= extension.node.as_any().downcast_ref::<StreamAggregateNode>().is_some();
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
 }
 
 /// Rows that stay without a match are given out late, and never taken back: only append fits.

@@ -142,6 +142,8 @@ pub(super) struct SideState {
     expired_micros: Option<i64>,
     pub(super) rows_put: u64,
     pub(super) rows_removed: u64,
+    /// Stored rows that were fetched for rows of the other side.
+    pub(super) rows_looked_at: u64,
 }
 
 impl SideState {
@@ -152,7 +154,7 @@ impl SideState {
         times: Option<Draft>,
         expired_micros: Option<i64>,
     ) -> Self {
-        Self { layout, keys, rows, times, expired_micros, rows_put: 0, rows_removed: 0 }
+        Self { layout, keys, rows, times, expired_micros, rows_put: 0, rows_removed: 0, rows_looked_at: 0 }
     }
 
     /// Rows in the store.
@@ -218,6 +220,7 @@ impl SideState {
         let found = self.rows.get(&keys).map_err(Error::from)?;
         let met = Met { probes, rows: batch_of(&self.layout.schema, found.values, keys.len())?, keys };
         let met = met.keep(&found.present)?;
+        self.rows_looked_at += met.len() as u64;
         match (self.expired_micros, self.layout.spec.expiry.column()) {
             (Some(expired), Some(column)) if met.len() > 0 => {
                 let times = super::times::micros_of(met.rows.column(column))?;

@@ -193,22 +193,7 @@ async fn run(
             stores.unload();
         }
         let state = stores.begin(&base, base.version + 1, &format!("a{number}")).map_err(Error::from)?;
-        let mut sides = Vec::new();
-        for (name, side) in [("left", JoinSideOf::Left), ("right", JoinSideOf::Right)] {
-            let layout = Arc::clone(&plan.side(side).layout);
-            let mut drafts = Vec::new();
-            let schemas = [Some(&layout.keys), Some(&layout.rows), layout.times.as_ref()];
-            for (part, schema) in ["keys", "rows", "times"].iter().zip(schemas) {
-                let Some(schema) = schema else { continue };
-                let id = StoreId::new(0, format!("{name}_{part}"), 0, 1).map_err(Error::from)?;
-                drafts.push(state.draft(&id, schema).await.map_err(Error::from)?);
-            }
-            let expired = plan.spec.state_watermark_ms(side, late_ms).map(|ms| ms * 1000);
-            let mut drafts = drafts.into_iter();
-            let (keys, rows) = (drafts.next().expect("keys"), drafts.next().expect("rows"));
-            sides.push(SideState::new(layout, keys, rows, drafts.next(), expired));
-        }
-        let (right_state, left_state) = (sides.pop().expect("a side"), sides.pop().expect("a side"));
+        let (left_state, right_state) = sides(&plan, &state, late_ms).await?;
         let mut work = JoinWork::new(Arc::clone(&plan), left_state, right_state, watermarks);
         for (side, rows) in [(JoinSideOf::Left, left), (JoinSideOf::Right, right)] {
             // In pieces, as record batches come.
@@ -344,6 +329,55 @@ fn case() -> impl Strategy<Value = Case> {
                 .iter()
                 .all(|side| !case.join_type.keeps_unmatched(*side) || spec.side(*side).expiry != Expiry::Never)
         })
+}
+
+/// The state of both sides at `base`, in a batch.
+async fn sides(plan: &JoinPlan, state: &millstream_state::Batch, late_ms: i64) -> Result<(SideState, SideState)> {
+    let mut sides = Vec::new();
+    for (name, side) in [("left", JoinSideOf::Left), ("right", JoinSideOf::Right)] {
+        let layout = Arc::clone(&plan.side(side).layout);
+        let mut drafts = Vec::new();
+        let schemas = [Some(&layout.keys), Some(&layout.rows), layout.times.as_ref()];
+        for (part, schema) in ["keys", "rows", "times"].iter().zip(schemas) {
+            let Some(schema) = schema else { continue };
+            let id = StoreId::new(0, format!("{name}_{part}"), 0, 1).map_err(Error::from)?;
+            drafts.push(state.draft(&id, schema).await.map_err(Error::from)?);
+        }
+        let expired = plan.spec.state_watermark_ms(side, late_ms).map(|ms| ms * 1000);
+        let mut drafts = drafts.into_iter();
+        let (keys, rows) = (drafts.next().expect("keys"), drafts.next().expect("rows"));
+        sides.push(SideState::new(layout, keys, rows, drafts.next(), expired));
+    }
+    let (right, left) = (sides.pop().expect("a side"), sides.pop().expect("a side"));
+    Ok((left, right))
+}
+
+#[test]
+fn a_hot_key_costs_its_matches_and_no_more() -> Result<()> {
+    let range = Range { first: Some(0), last: Some(10) };
+    let case = Case { join_type: StreamJoinType::Left, range, by_time: false, bucketed: true, least: 0 };
+    let plan = Arc::new(plan(case)?);
+    let place = Place::open("memory://joins/hot", &[]).map_err(Error::from)?;
+    let stores = Stores::open(place, StoreOptions::default());
+    futures::executor::block_on(async {
+        let state = stores.begin(&VersionRef::empty(), 1, "a").map_err(Error::from)?;
+        let (left, right) = sides(&plan, &state, 0).await?;
+        let watermarks = OperatorWatermarks { late_ms: 0, eviction_ms: 0 };
+        let mut work = JoinWork::new(Arc::clone(&plan), left, right, watermarks);
+        // One row of the one key a second.
+        let rows: Vec<Row> = (1..=20_000).map(|second| (Some(1), Some(second), second)).collect();
+        for rows in rows.chunks(8192) {
+            work.take_in(JoinSideOf::Left, &batch(rows, &[0])?)?;
+        }
+        work.take_in(JoinSideOf::Right, &batch(&[(Some(1), Some(10_000), 0), (Some(1), Some(30_000), 1)], &[0])?)?;
+        let found: usize = work.ready.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(found, 11, "matches");
+        let looked_at = work.rows_looked_at();
+        assert!((11..=22).contains(&looked_at), "{looked_at} of 20000 rows were looked at for 11 matches");
+        work.finish()?;
+        state.commit().await.map_err(Error::from)?;
+        Ok(())
+    })
 }
 
 proptest! {

@@ -114,6 +114,12 @@ impl JoinWork {
         Ok((self.ready, self.counts))
     }
 
+    /// Stored rows that were fetched to find matches.
+    #[cfg(test)]
+    pub(super) fn rows_looked_at(&self) -> u64 {
+        self.left.rows_looked_at + self.right.rows_looked_at
+    }
+
     fn without_late_rows(&mut self, side: JoinSideOf, batch: &RecordBatch) -> Result<RecordBatch> {
         let Some(column) = self.plan.spec.side(side).event_time else { return Ok(batch.clone()) };
         let times = micros_of(batch.column(column))?;
