@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
@@ -12,6 +13,9 @@ use crate::Result;
 use crate::kafka;
 use crate::process::{self, Cost};
 use crate::workloads::{CLICKS, Input, Kind, Workload};
+
+/// The folder of all outputs, in that of inputs and outputs.
+pub(crate) const OUTPUTS: &str = "outputs";
 
 /// Where the engines are, and what they may use.
 pub(crate) struct Setup {
@@ -84,10 +88,11 @@ impl Engine {
     pub(crate) fn run(self, setup: &Setup, workload: &Workload, input: &Path) -> Result<Run> {
         let input = fs::canonicalize(input).unwrap_or_else(|_| input.to_path_buf());
         fs::create_dir_all(&setup.folder)?;
-        let output = fs::canonicalize(&setup.folder)?.join("output");
-        if output.exists() {
-            fs::remove_dir_all(&output)?;
-        }
+        // A folder of its own, and none is removed before the last run: ext4 makes new files much more slowly for some time
+        // after many have been removed.
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let output = fs::canonicalize(&setup.folder)?.join(OUTPUTS).join(format!("{}-{number}", std::process::id()));
         fs::create_dir_all(&output)?;
         match self {
             Self::Millstream => run_millstream(setup, workload, &input, &output),
@@ -242,7 +247,7 @@ fn peer_run(engine: Engine, text: &str, mut cost: Cost) -> Result<Run> {
 pub(crate) fn run_datafusion(workload: &Workload, input: &Path, output: &Path, cores: usize) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
     runtime.block_on(async {
-        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(cores));
+        let context = SessionContext::new_with_config(SessionConfig::from_env()?.with_target_partitions(cores));
         context.register_parquet("ev", &input.to_string_lossy(), ParquetReadOptions::default()).await?;
         let started = Instant::now();
         let frame = context.sql(&workload.query.replace("{ev}", "ev")).await?;

@@ -13,13 +13,14 @@ mod process;
 mod report;
 mod workloads;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::engines::{Engine, Setup};
-use crate::workloads::WORKLOADS;
+use crate::workloads::{WORKLOADS, Workload};
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -104,18 +105,27 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Run { workloads, millstream, spark, flink, kafka, folder, runs, cores, scale } => {
             let setup = Setup { millstream, spark, flink, kafka, folder, cores };
-            for name in workloads {
-                let workload = workloads::find(&name)?;
-                let input = generate::input(workload, &setup, scale)?;
-                let mut results = Vec::new();
-                for engine in Engine::all(&setup, workload) {
-                    for _ in 0..runs.max(1) {
-                        results.push(engine.run(&setup, workload, &input)?);
-                    }
-                }
-                println!("{}", report::table(workload, &results));
+            let outcome = workloads.iter().try_for_each(|name| {
+                println!("{}", measure(workloads::find(name)?, &setup, runs, scale)?);
+                Ok(())
+            });
+            let outputs = setup.folder.join(engines::OUTPUTS);
+            if outputs.exists() {
+                fs::remove_dir_all(outputs)?;
             }
-            Ok(())
+            outcome
         }
     }
+}
+
+/// Runs a workload on every engine there is; the table of the results.
+fn measure(workload: &Workload, setup: &Setup, runs: usize, scale: f64) -> Result<String> {
+    let input = generate::input(workload, setup, scale)?;
+    let mut results = Vec::new();
+    for engine in Engine::all(setup, workload) {
+        for _ in 0..runs.max(1) {
+            results.push(engine.run(setup, workload, &input)?);
+        }
+    }
+    Ok(report::table(workload, &results))
 }

@@ -1,18 +1,80 @@
-//! On a terminal: one line for each running query, renewed by every batch.
+//! On a terminal: one line for each running query, renewed by every batch. What is printed meanwhile stands above the lines.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, Write};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use millstream::listener::{QueryStarted, QueryTerminated, StreamingQueryListener};
 use millstream::progress::StreamingQueryProgress;
 use uuid::Uuid;
 
-/// The lines, on standard error.
+/// The lines, on standard error: the process has one terminal. Not there where nobody looks.
+static LINES: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Does `print`, which writes to the terminal, with the lines out of its way.
+pub(super) fn above_lines<R>(print: impl FnOnce() -> R) -> R {
+    match LINES.get() {
+        Some(lines) => lines.suspend(print),
+        None => print(),
+    }
+}
+
+/// Takes the lines away: their queries have ended, or end with the process.
+pub(super) fn clear_lines() {
+    if let Some(lines) = LINES.get() {
+        // Where the terminal is gone there is nothing to clear.
+        let _ = lines.clear();
+        lines.set_draw_target(ProgressDrawTarget::hidden());
+    }
+}
+
+/// Standard output as it may be written to beside the lines: all at once, when it is flushed.
+#[derive(Debug, Default)]
+pub(super) struct AboveLines(Vec<u8>);
+
+impl Write for AboveLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let text = std::mem::take(&mut self.0);
+        above_lines(|| {
+            let mut out = io::stdout().lock();
+            out.write_all(&text).and_then(|()| out.flush())
+        })
+    }
+}
+
+/// Standard error, where the log goes, beside the lines: an event is written at once when it is complete.
+#[derive(Debug, Default)]
+pub(super) struct LogAboveLines(Vec<u8>);
+
+impl Write for LogAboveLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let text = std::mem::take(&mut self.0);
+        above_lines(|| io::stderr().write_all(&text))
+    }
+}
+
+impl Drop for LogAboveLines {
+    fn drop(&mut self) {
+        // Where standard error is gone there is nobody to tell.
+        let _ = self.flush();
+    }
+}
+
+/// Renews the lines.
 #[derive(Debug)]
 pub(super) struct LiveProgress {
-    lines: MultiProgress,
     queries: Mutex<HashMap<Uuid, Line>>,
 }
 
@@ -24,15 +86,17 @@ struct Line {
 
 impl LiveProgress {
     pub(super) fn new() -> Self {
-        Self { lines: MultiProgress::new(), queries: Mutex::default() }
+        LINES.get_or_init(MultiProgress::new);
+        Self { queries: Mutex::default() }
     }
 }
 
 impl StreamingQueryListener for LiveProgress {
     fn on_query_started(&self, event: &QueryStarted) {
-        let style = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}")
+        // Not as wide as the terminal: the `^C` that it echoes would go to the next line, and leave this one behind.
+        let style = ProgressStyle::with_template("{spinner} {prefix}: {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = self.lines.add(ProgressBar::new_spinner().with_style(style));
+        let bar = LINES.get_or_init(MultiProgress::new).add(ProgressBar::new_spinner().with_style(style));
         bar.set_prefix(event.name.clone().unwrap_or_else(|| event.id.to_string()));
         bar.set_message("waiting for data");
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -51,7 +115,11 @@ impl StreamingQueryListener for LiveProgress {
     fn on_query_terminated(&self, event: &QueryTerminated) {
         let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(line) = queries.remove(&event.run_id) {
+            line.bar.disable_steady_tick();
             line.bar.finish_and_clear();
+            if let Some(lines) = LINES.get() {
+                lines.remove(&line.bar);
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use millstream::connectors::console::{ConsoleOutput, ConsoleProvider};
 use millstream::printing::PrintFormat;
 use millstream::{Result, StreamSession, WithConnectors};
 
@@ -91,7 +92,9 @@ pub(crate) fn main() -> ExitCode {
 
 /// The session that the settings describe.
 async fn session(settings: &Settings) -> Result<StreamSession> {
-    let mut builder = StreamSession::builder().app_name("millstream");
+    let console = ConsoleProvider::new(ConsoleOutput::to(live::AboveLines::default()));
+    let mut builder =
+        StreamSession::builder_with(|registry| registry.add_sink(Arc::new(console))).app_name("millstream");
     for (key, value) in &settings.conf {
         builder = builder.config(key, value);
     }
@@ -115,5 +118,9 @@ fn start_logging() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     let ansi = std::io::stderr().is_terminal();
     // Only fails where somebody else logs already, which is as good.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(live::LogAboveLines::default)
+        .with_ansi(ansi)
+        .try_init();
 }

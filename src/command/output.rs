@@ -6,6 +6,8 @@ use millstream::printing::{self, PrintFormat};
 use millstream::statements::Outcome;
 use millstream::{DataFrame, Error, Result, StreamSession};
 
+use super::live::{AboveLines, above_lines};
+
 /// Why a statement's answer could not be shown.
 #[derive(Debug)]
 pub(super) enum ShowError {
@@ -46,7 +48,7 @@ fn write_out(mut text: Vec<u8>) -> Result<(), ShowError> {
     if !text.is_empty() && text.last() != Some(&b'\n') {
         text.push(b'\n');
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = AboveLines::default();
     match out.write_all(&text).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == IoErrorKind::BrokenPipe => Err(ShowError::OutputClosed),
@@ -58,7 +60,7 @@ fn write_out(mut text: Vec<u8>) -> Result<(), ShowError> {
 pub(super) fn report(message: &str) {
     let label = if std::io::stderr().is_terminal() { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
     // Where standard error is gone there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{label}: {message}");
+    let _ = above_lines(|| writeln!(std::io::stderr(), "{label}: {message}"));
 }
 
 /// An error with its kind and, where it is known, the place of its statement.

@@ -12,7 +12,7 @@ use millstream::statements::Outcome;
 use millstream::{Error, Result, StreamSession};
 
 use super::Settings;
-use super::live::LiveProgress;
+use super::live::{LiveProgress, clear_lines};
 use super::output::{ShowError, describe, report, show};
 use super::signals::StopSignals;
 
@@ -39,6 +39,7 @@ pub(super) async fn run(file: &Path, settings: &Settings) -> ExitCode {
     };
     // Nothing is lost: what was not committed is read again by the next run.
     let stopped = session.streams().stop_all().await;
+    clear_lines();
     match (end, stopped) {
         (End::Well, Ok(())) => ExitCode::SUCCESS,
         (End::Well, Err(error)) => {

@@ -188,7 +188,6 @@ impl Spilled {
     pub(crate) fn find(&self, keys: &Keys, rows: &[u32]) -> Result<Answers> {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let Caches { rows: cache, blocks } = &mut *caches;
-        cache.trim();
         let mut answers = Answers::new(keys.len());
         let mut unknown = cache.find(keys, rows, |row, value| answers.set(row as usize, value));
         self.cache_hits.fetch_add((rows.len() - unknown.len()) as u64, Ordering::Relaxed);
@@ -207,10 +206,7 @@ impl Spilled {
     pub(crate) fn apply(&mut self, overlay: &Overlay, layers: Vec<Layer>) {
         self.layers.splice(0..0, layers);
         let caches = self.caches.get_mut().unwrap_or_else(PoisonError::into_inner);
-        overlay.for_each_change(|hash, key, value| {
-            caches.rows.put(hash, key, value);
-            caches.rows.trim();
-        });
+        overlay.for_each_change(|hash, key, value| caches.rows.put(hash, key, value));
     }
 
     fn bytes(&self) -> usize {
@@ -281,7 +277,8 @@ pub(crate) fn find_in_layers(
         let mut still_left = Vec::with_capacity(left.len());
         for row in left {
             let (at, key) = (row as usize, keys.key(row as usize));
-            let block = segment.may_contain(keys.hashes()[at]).then(|| segment.block_of(key)).flatten();
+            let from = current.as_ref().map_or(0, |(number, _)| *number);
+            let block = segment.may_contain(keys.hashes()[at]).then(|| segment.block_from(from, key)).flatten();
             let Some(number) = block else {
                 still_left.push(row);
                 continue;

@@ -214,7 +214,7 @@ impl Stores {
         let budget = &self.inner.options.budget;
         let share = budget.limit_bytes() / stores;
         // Where the store itself takes all of its share, changes come on top.
-        let limit_bytes = if image.is_resident() { (share / 16).max(16 << 10) } else { (share / 4).max(64 << 10) };
+        let limit_bytes = if image.is_resident() { (share / 16).max(16 << 10) } else { (share / 8).max(64 << 10) };
         Opened { image, codec, base, reservation: Reservation::new(Arc::clone(budget)), limit_bytes }
     }
 
@@ -289,8 +289,8 @@ impl Stores {
             let rows = rows.map_or_else(|| count_rows(&layers), Ok)?;
             let layers = without_large_filters(layers, share / 4);
             let directories: usize = layers.iter().flatten().map(Segment::resident_bytes).sum();
-            // A quarter of the rest is for what a batch changes.
-            let spilled = Spilled::new(layers, layout, share.saturating_sub(directories) / 4 * 3);
+            // An eighth of the rest is for what a batch changes.
+            let spilled = Spilled::new(layers, layout, share.saturating_sub(directories) / 8 * 7);
             Ok((Content::Spilled(Arc::new(spilled)), rows, reservation))
         })
         .await?;

@@ -240,10 +240,24 @@ impl Segment {
 
     /// The only block that can hold the key.
     pub(crate) fn block_of(&self, key: &[u8]) -> Option<usize> {
+        self.block_from(0, key)
+    }
+
+    /// The same for a key that cannot be in a block before `from`. Near ones are found sooner.
+    pub(crate) fn block_from(&self, from: usize, key: &[u8]) -> Option<usize> {
         // Most is decided among numbers that lie side by side.
         let prefix = key_prefix(key);
-        let start = self.prefixes.partition_point(|other| *other < prefix);
-        let same = self.prefixes[start..].partition_point(|other| *other == prefix);
+        let (mut start, mut step) = (from, 1);
+        while self.prefixes.get(start + step).is_some_and(|other| *other < prefix) {
+            start += step;
+            step *= 2;
+        }
+        let end = (start + step).min(self.prefixes.len());
+        let start = start + self.prefixes[start..end].partition_point(|other| *other < prefix);
+        let same = match self.prefixes.get(start) {
+            Some(first) if *first == prefix => self.prefixes[start..].partition_point(|other| *other == prefix),
+            _ => 0,
+        };
         let blocks = &self.info.blocks[start..start + same];
         (start + blocks.partition_point(|block| &*block.first_key <= key)).checked_sub(1)
     }

@@ -15,6 +15,9 @@ const MIN_ROWS: usize = 16;
 /// Bytes in a chunk of the arena, unless one row is larger.
 const ARENA_CHUNK_BYTES: usize = 1 << 20;
 
+/// Dead bytes that are not worth the work.
+const LEAST_DEAD_BYTES: usize = 16 << 10;
+
 /// The lengths of keys and values, where they are all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowLayout {
@@ -189,7 +192,7 @@ impl Rows {
     /// Copies the arena together when more than a third of it is dead.
     pub(super) fn compact(&mut self) {
         if let Self::Varying(rows) = self
-            && rows.dead_bytes > ARENA_CHUNK_BYTES
+            && rows.dead_bytes > LEAST_DEAD_BYTES
             && rows.dead_bytes * 3 > rows.chunks.iter().map(Vec::len).sum::<usize>()
         {
             rows.compact();

@@ -232,6 +232,31 @@ proptest! {
     }
 }
 
+/// Sketches and summaries of many values, whose states have other forms than those of few.
+#[test]
+fn large_states_merge_too() -> Result<()> {
+    let numbers = |from: i64, to: i64| Arc::new(Int64Array::from_iter_values(from..to)) as ArrayRef;
+    let (all, cuts) = (numbers(0, 3000), [numbers(0, 40), numbers(40, 1700), numbers(1700, 3000)]);
+    for name in ["approx_count_distinct", "collect_set", "collect_list", "stddev"] {
+        let data_type = if name == "stddev" { DataType::Float64 } else { DataType::Int64 };
+        let cast = |array: &ArrayRef| arrow::compute::cast(array, &data_type);
+        let call = Call::new(name, &[Arg::Of(data_type.clone())], false, false);
+        let mut together = call.accumulator()?;
+        together.update_batch(&[cast(&all)?], &vec![0; all.len()], None, 1)?;
+        let mut apart = call.accumulator()?;
+        for cut in &cuts {
+            let mut part = call.accumulator()?;
+            part.update_batch(&[cast(cut)?], &vec![0; cut.len()], None, 1)?;
+            apart.merge_batch(&part.state(EmitTo::All)?, &[0], 1)?;
+            let kept = apart.state(EmitTo::All)?;
+            apart.merge_batch(&kept, &[0], 1)?;
+        }
+        let (together, apart) = (together.evaluate(EmitTo::All)?, apart.evaluate(EmitTo::All)?);
+        assert!(same(&Value::Array(values(&apart)), &Value::Array(values(&together))), "{name}");
+    }
+    Ok(())
+}
+
 /// A window over rows that come and leave sees what an accumulation over those rows sees, and can be asked again.
 #[test]
 fn windows_forget_what_has_left() -> Result<()> {
