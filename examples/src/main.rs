@@ -6,6 +6,7 @@ mod broker;
 mod files_to_parquet;
 mod foreach_batch;
 mod kafka_to_console;
+mod kafka_to_kafka;
 mod quickstart;
 mod rate_to_memory;
 
@@ -29,6 +30,9 @@ const EXAMPLES: &[Example] = &[
         "messages of a Kafka topic, decoded; the broker is in the process unless one is named",
         || Box::pin(kafka_to_console::run()),
     ),
+    ("kafka_to_kafka", "clicks of one topic, counted by window, into another, read back as a table", || {
+        Box::pin(kafka_to_kafka::run())
+    }),
     ("rate_to_memory", "generated rows into a table in memory, queried with SQL while it grows", || {
         Box::pin(rate_to_memory::run())
     }),

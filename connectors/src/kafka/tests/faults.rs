@@ -133,6 +133,22 @@ async fn a_topic_that_is_not_there_is_refused() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_topic_that_may_not_be_read_is_refused_at_once() -> Result<()> {
+    let broker = Broker::new(1, &[("a", 1)]);
+    broker.put("a", 0, &["x"]);
+    let mut query = broker.query(&FROM_START).await?;
+    broker
+        .cluster
+        .request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 20]);
+    let error = query.batch().await.expect_err("read");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.message().contains("a-0 cannot be read") && error.message().contains("the right to read"), "{error}");
+    broker.cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+    assert_eq!(query.batch().await?.1, ["a-0@0"], "and read when it may be");
+    Ok(())
+}
+
 /// Each way to lose data is an error that names it, or, where that is tolerated, rows that are missing.
 #[tokio::test]
 async fn lost_data_is_an_error_or_missing_rows() -> Result<()> {
