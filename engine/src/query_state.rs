@@ -163,7 +163,7 @@ impl QueryState {
     }
 }
 
-/// The session's memory, as the state store sees it.
+/// The session's memory, as the state store sees it: half of it.
 #[derive(Debug)]
 struct PoolBudget {
     limit_bytes: usize,
@@ -173,7 +173,8 @@ struct PoolBudget {
 impl PoolBudget {
     fn new(pool: &Arc<dyn MemoryPool>) -> Self {
         let limit_bytes = match pool.memory_limit() {
-            MemoryLimit::Finite(bytes) => bytes,
+            // State would take all there is, and leave nothing for the batches that change it.
+            MemoryLimit::Finite(bytes) => bytes / 2,
             MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX / 2,
         };
         let reservation = MemoryConsumer::new("state").with_can_spill(true).register(pool);
@@ -191,7 +192,8 @@ impl MemoryBudget for PoolBudget {
     }
 
     fn try_grow(&self, bytes: usize) -> bool {
-        self.lock().try_grow(bytes).is_ok()
+        let reservation = self.lock();
+        reservation.size().saturating_add(bytes) <= self.limit_bytes && reservation.try_grow(bytes).is_ok()
     }
 
     fn grow(&self, bytes: usize) {

@@ -203,6 +203,12 @@ pub const KEYS: &[Key] = &[
     key("millstream.source.partitions", Count(1), None, "tasks that read a stream; as many as cores by default"),
     key("millstream.batch.rows", Count(1), Some("8192"), "rows of a record batch inside a plan"),
     key(
+        "millstream.state.spill",
+        Flag,
+        Some("true"),
+        "state that outgrows the memory budget goes to files; otherwise its query fails",
+    ),
+    key(
         "millstream.kafka.transactionTimeout",
         Milliseconds,
         None,

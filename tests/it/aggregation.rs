@@ -201,3 +201,38 @@ async fn state_partitions_are_as_many_as_wanted_and_operators_must_stay() -> Tes
     start("SELECT ts, k, count(*) AS n FROM STREAM ev GROUP BY ts, k").await?;
     Ok(())
 }
+
+/// A state far larger than the session's memory goes to files and answers the same; where it may not, the query says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_outgrows_memory_goes_to_files() -> TestResult {
+    const KEYS: u64 = 60_000;
+    let work = tempfile::tempdir()?;
+    std::fs::create_dir(work.path().join("ev"))?;
+    for file in 0..3u64 {
+        let rows: Vec<Value> =
+            (0..KEYS).map(|key| json!({"k": format!("key-{key}-{}", "x".repeat(100)), "v": file})).collect();
+        write_rows(&work.path().join(format!("ev/{file}.json")), &json!(rows), 1_000_000_000 + file)?;
+    }
+    let place = work.path().display();
+    for spill in [true, false] {
+        let builder = StreamSession::builder().config("spark.sql.shuffle.partitions", 1);
+        let session =
+            builder.config("millstream.memory.limit", "48MiB").config("millstream.state.spill", spill).build().await?;
+        let ev = format!(
+            "CREATE TABLE ev (k STRING, v BIGINT) USING json OPTIONS (path '{place}/ev', maxFilesPerTrigger '1')"
+        );
+        session.sql(&ev).await?;
+        let frame =
+            session.sql("SELECT k, sum(v) AS s, count(*) AS n, collect_list(v) AS l FROM STREAM ev GROUP BY k").await?;
+        let answer = answer_of(&frame, OutputMode::Update, &work.path().join(format!("cp_{spill}"))).await;
+        if !spill {
+            let error = answer.err().ok_or("a state larger than memory was kept in memory")?.to_string();
+            assert!(error.contains("stateStoreSave") && error.contains("millstream.state.spill"), "{error}");
+            continue;
+        }
+        let last = answer?.into_values().next_back().unwrap_or_default();
+        assert_eq!(last.len() as u64, KEYS);
+        assert!(last.iter().all(|row| row["s"] == 3 && row["n"] == 3 && row["l"] == json!([0, 1, 2])), "{:?}", last[0]);
+    }
+    Ok(())
+}

@@ -25,6 +25,8 @@ pub struct StreamTable {
     /// What can be scanned: the stream's columns, then the hidden ones.
     columns: SchemaRef,
     idle_timeout_ms: Option<u64>,
+    /// Whether it is read in one partition, in the order of its splits.
+    in_order: bool,
 }
 
 impl StreamTable {
@@ -32,7 +34,14 @@ impl StreamTable {
     pub fn new(spec: SourceSpec, registry: &Registry) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let columns = all_columns(&spec, registry);
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), number: None, spec, columns, idle_timeout_ms: None }
+        Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            number: None,
+            spec,
+            columns,
+            idle_timeout_ms: None,
+            in_order: false,
+        }
     }
 
     /// The same stream, which no longer holds a watermark back when it has given no row for `timeout_ms`.
@@ -56,8 +65,8 @@ impl StreamTable {
     }
 
     /// The same stream as number `number` of a plan.
-    pub(super) fn numbered(&self, number: u32) -> Self {
-        Self { number: Some(number), ..self.clone() }
+    pub(super) fn numbered(&self, number: u32, in_order: bool) -> Self {
+        Self { number: Some(number), in_order, ..self.clone() }
     }
 }
 
@@ -83,7 +92,7 @@ impl TableProvider for StreamTable {
                 "Queries with streaming sources must be executed with writeStream.start(), CREATE STREAMING TABLE or INSERT INTO"
             );
         };
-        let partitions = session.config().target_partitions();
+        let partitions = if self.in_order { 1 } else { session.config().target_partitions() };
         let spec = read_with(&self.spec, &self.columns, projection);
         Ok(Arc::new(SourceExec::try_new(spec, SplitsFrom::Batch(number), projection.cloned(), partitions)?))
     }

@@ -8,6 +8,7 @@ use datafusion_common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion_expr::LogicalPlan;
 
 use super::stream_table::StreamTable;
+use crate::stateful::remembers_order;
 
 /// Whether `plan` reads any stream, in a subquery too.
 pub fn has_streams(plan: &LogicalPlan) -> bool {
@@ -21,8 +22,9 @@ pub fn has_streams(plan: &LogicalPlan) -> bool {
 }
 
 /// Numbers the streams of `plan` in plan order, scans of the same stream alike, and gives them in that order: the order
-/// of the lines in the offset log.
+/// of the lines in the offset log. Where the plan remembers the order of rows, streams are read in one partition each.
 pub fn number_streams(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<StreamTable>)> {
+    let in_order = remembers_order(&plan);
     let mut streams: Vec<StreamTable> = Vec::new();
     let numbered = plan.transform_down_with_subqueries(|node| {
         let Some(stream) = stream_of(&node) else { return Ok(Transformed::no(node)) };
@@ -35,7 +37,7 @@ pub fn number_streams(plan: LogicalPlan) -> Result<(LogicalPlan, Vec<StreamTable
         };
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        scan.source = provider_as_source(Arc::new(stream.numbered(number)));
+        scan.source = provider_as_source(Arc::new(stream.numbered(number, in_order)));
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     })?;
     Ok((numbered.data, streams))

@@ -20,7 +20,7 @@ use millstream_state::StoreSchema;
 
 pub use aggregate::{StateAggregateExec, StreamAggregateNode};
 pub use join::{StreamJoinExec, StreamJoinNode};
-pub(crate) use rewrite::make_stateful;
+pub(crate) use rewrite::{make_stateful, remembers_order};
 pub use time_key::TimeKeyExec;
 
 use crate::plan::WatermarkExec;

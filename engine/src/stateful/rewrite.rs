@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion_common::Column;
-use datafusion_common::tree_node::Transformed;
+use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::{Aggregate, Distinct, Expr, ExprSchemable, Extension, LogicalPlan};
 
 use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
@@ -32,6 +32,17 @@ pub(crate) fn make_stateful(plan: LogicalPlan, mode: OutputMode, partitions: usi
         Ok(rewrite.node(node)?)
     })?;
     Ok(rewritten.data)
+}
+
+/// Whether an answer of `plan` depends on the order of rows. Then its streams are read in one partition each, so that the order is
+/// that of their splits however they are cut into batches.
+pub(crate) fn remembers_order(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| {
+        let LogicalPlan::Extension(extension) = node else { return Ok(false) };
+        let aggregate = extension.node.as_any().downcast_ref::<StreamAggregateNode>();
+        Ok(aggregate.is_some_and(StreamAggregateNode::remembers_order))
+    })
+    .unwrap_or(false)
 }
 
 struct Rewrite {
@@ -102,6 +113,7 @@ impl Rewrite {
             partitions: self.partitions,
             time,
             by_slices,
+            remembers_order,
             keeps_elements: keeps_elements(&group_expr, &aggr_expr),
         };
         Ok(StreamAggregateNode::plan(input, group_expr, aggr_expr, spec, schema))
@@ -171,7 +183,7 @@ fn depends_on_order(expr: &Expr) -> bool {
         "string_agg",
         "listagg",
     ];
-    datafusion_common::tree_node::TreeNode::exists(expr, |expr| {
+    expr.exists(|expr| {
         Ok(match expr {
             Expr::AggregateFunction(call) => {
                 let name = call.func.name();

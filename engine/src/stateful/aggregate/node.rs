@@ -1,5 +1,6 @@
 //! The logical node, and the physical plan that it becomes.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub(crate) struct AggregateSpec {
     pub(crate) time: Option<GroupTime>,
     /// Whether state is kept by slices of the windows; otherwise by whole windows.
     pub(crate) by_slices: bool,
+    /// Whether an answer depends on the order of rows: then streams are read in one partition, in the order of their splits.
+    pub(crate) remembers_order: bool,
     /// Whether elements of aggregates are kept one by one: then rows are aggregated where the state is, and not before.
     pub(crate) keeps_elements: bool,
 }
@@ -97,6 +100,11 @@ impl StreamAggregateNode {
     pub(crate) fn event_time_columns(&self) -> Vec<bool> {
         let time = self.spec.time.filter(|time| time.has_watermark);
         (0..self.schema.fields().len()).map(|at| time.is_some_and(|time| time.index == at)).collect()
+    }
+
+    /// Whether an answer depends on the order of rows.
+    pub(crate) fn remembers_order(&self) -> bool {
+        self.spec.remembers_order
     }
 
     /// The physical nodes over `input`.
@@ -265,6 +273,17 @@ impl UserDefinedLogicalNodeCore for StreamAggregateNode {
 
     fn expressions(&self) -> Vec<Expr> {
         self.group_expr.iter().chain(&self.aggr_expr).cloned().collect()
+    }
+
+    /// A condition on grouping columns alone holds for all rows of a group or for none: it may pass, as in Spark, where it
+    /// also decides which rows move the watermark.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        let passes = |at: usize| {
+            let is_column = self.group_expr.get(at).is_some_and(|expr| matches!(expr, Expr::Column(_)));
+            is_column && self.spec.time.is_none_or(|time| time.index != at)
+        };
+        let fields = self.schema.fields().iter().enumerate();
+        fields.filter(|(at, _)| !passes(*at)).map(|(_, field)| field.name().clone()).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
