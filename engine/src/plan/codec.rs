@@ -27,7 +27,7 @@ use super::{
     BatchClockExec, ExchangeExec, SharedScanExec, SinkExec, SourceExec, StreamLimitExec, TimeWindowExec, WatermarkExec,
 };
 use crate::schema_serde::{hex_bytes, hex_digits};
-use crate::stateful::{StateAggregateExec, StreamJoinExec, TimeKeyExec};
+use crate::stateful::{DeduplicateExec, StateAggregateExec, StreamJoinExec, TimeKeyExec};
 use crate::static_side::{StaticJoinExec, StaticRowsExec};
 
 /// A physical node of ours: plain data and its inputs.
@@ -91,6 +91,7 @@ const fn node<N: PlanNode>() -> NodeCodec {
 /// Every physical node of ours, one line each.
 const NODES: &[NodeCodec] = &[
     node::<BatchClockExec>(),
+    node::<DeduplicateExec>(),
     node::<ExchangeExec>(),
     node::<SharedScanExec>(),
     node::<SinkExec>(),

@@ -15,7 +15,7 @@ use super::shared_scan::ShareScans;
 use super::stream_limit::StreamLimitNode;
 use super::time_window::TimeWindowNode;
 use super::watermark::WatermarkNode;
-use crate::stateful::{StreamAggregateNode, StreamJoinNode};
+use crate::stateful::{DeduplicateNode, StreamAggregateNode, StreamJoinNode};
 use crate::static_side::KeepStaticSides;
 
 /// The configuration that streams are planned and run with: `config` with what would go wrong in a plan that runs more
@@ -82,6 +82,9 @@ impl ExtensionPlanner for EnginePlanner {
         }
         if let Some(join) = node.as_any().downcast_ref::<StreamJoinNode>() {
             return Ok(Some(join.physical(physical_inputs, planner, session, context)?));
+        }
+        if let Some(deduplicate) = node.as_any().downcast_ref::<DeduplicateNode>() {
+            return deduplicate.physical(super::codec::only_input(physical_inputs)?).map(Some);
         }
         if let Some(aggregate) = node.as_any().downcast_ref::<StreamAggregateNode>() {
             let input = super::codec::only_input(physical_inputs)?;

@@ -69,6 +69,11 @@ impl WatermarkNode {
         Self { number, idle_timeout_ms, ..self.clone() }
     }
 
+    /// How late rows may be, in milliseconds.
+    pub(crate) fn delay_ms(&self) -> i64 {
+        self.delay_ms
+    }
+
     /// The event time's place among the columns.
     pub(crate) fn column_index(&self) -> Result<usize> {
         self.input.schema().index_of_column(&self.column)

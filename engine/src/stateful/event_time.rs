@@ -10,74 +10,86 @@ use crate::plan::{BatchClockNode, TimeWindowNode, WatermarkNode};
 
 /// For each column of `plan` whether it is an event time.
 pub(crate) fn event_time_columns(plan: &LogicalPlan) -> Vec<bool> {
+    event_time_delays(plan).iter().map(Option::is_some).collect()
+}
+
+/// For each column of `plan` that is an event time, the delay of its watermark in milliseconds.
+pub(crate) fn event_time_delays(plan: &LogicalPlan) -> Vec<Option<i64>> {
     let width = plan.schema().fields().len();
     let mut tags = match plan {
         LogicalPlan::TableScan(_) | LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Vec::new(),
         LogicalPlan::Projection(projection) => tags_of(&projection.expr, &projection.input),
         LogicalPlan::Aggregate(aggregate) => tags_of(&aggregate.group_expr, &aggregate.input),
-        LogicalPlan::Union(union) => union.inputs.first().map(|input| event_time_columns(input)).unwrap_or_default(),
+        LogicalPlan::Union(union) => union.inputs.first().map(|input| event_time_delays(input)).unwrap_or_default(),
         LogicalPlan::Join(join) => {
-            let mut tags = event_time_columns(&join.left);
-            tags.extend(event_time_columns(&join.right));
+            let mut tags = event_time_delays(&join.left);
+            tags.extend(event_time_delays(&join.right));
             tags
         }
         LogicalPlan::Extension(extension) => of_extension(extension.node.as_any(), plan),
         LogicalPlan::Unnest(unnest) => {
-            let input = event_time_columns(&unnest.input);
-            let from = |at: &usize| input.get(*at).copied().unwrap_or(false);
+            let input = event_time_delays(&unnest.input);
+            let from = |at: &usize| input.get(*at).copied().flatten();
             unnest.dependency_indices.iter().map(from).collect()
         }
         other => first_input(other),
     };
-    tags.resize(width, false);
+    tags.resize(width, None);
     tags
 }
 
-fn of_extension(node: &dyn std::any::Any, plan: &LogicalPlan) -> Vec<bool> {
+fn of_extension(node: &dyn std::any::Any, plan: &LogicalPlan) -> Vec<Option<i64>> {
     if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
         let mut tags = first_input(plan);
         if let Some(tag) = watermark.column_index().ok().and_then(|at| tags.get_mut(at)) {
-            *tag = true;
+            *tag = Some(watermark.delay_ms());
         }
         return tags;
     }
     if let Some(windows) = node.downcast_ref::<TimeWindowNode>() {
-        let mut tags = event_time_columns(windows.input());
-        tags.push(is_event_time(windows.time(), windows.input()));
+        let mut tags = event_time_delays(windows.input());
+        tags.push(delay_of(windows.time(), windows.input()));
         return tags;
     }
     if let Some(aggregate) = node.downcast_ref::<StreamAggregateNode>() {
-        return aggregate.event_time_columns();
+        let mut tags = vec![None; plan.schema().fields().len()];
+        if let Some((at, time)) = aggregate.event_time() {
+            tags[at] = delay_of(time, aggregate.input());
+        }
+        return tags;
     }
     if node.downcast_ref::<BatchClockNode>().is_some() {
         return first_input(plan);
     }
     // Every other node of ours hands its inputs' columns on, one input after the other.
-    plan.inputs().into_iter().flat_map(event_time_columns).collect()
+    plan.inputs().into_iter().flat_map(event_time_delays).collect()
 }
 
 /// Whether `expr` over the rows of `input` is an event time.
 pub(crate) fn is_event_time(expr: &Expr, input: &LogicalPlan) -> bool {
+    delay_of(expr, input).is_some()
+}
+
+/// The delay of the watermark of `expr` over the rows of `input`, where it is an event time.
+fn delay_of(expr: &Expr, input: &LogicalPlan) -> Option<i64> {
     match expr {
         Expr::Column(column) => {
-            let tags = event_time_columns(input);
-            input.schema().index_of_column(column).ok().and_then(|at| tags.get(at).copied()).unwrap_or(false)
+            let at = input.schema().index_of_column(column).ok()?;
+            event_time_delays(input).get(at).copied().flatten()
         }
-        Expr::Alias(alias) => is_event_time(&alias.expr, input),
+        Expr::Alias(alias) => delay_of(&alias.expr, input),
         // The last moment of a window is as complete as the window.
-        Expr::ScalarFunction(call) if call.func.name() == "window_time" => {
-            call.args.first().is_some_and(|window| is_event_time(window, input))
-        }
-        _ => false,
+        Expr::ScalarFunction(call) if call.func.name() == "window_time" => delay_of(call.args.first()?, input),
+        _ => None,
     }
 }
 
-fn tags_of(exprs: &[Expr], input: &LogicalPlan) -> Vec<bool> {
-    exprs.iter().map(|expr| is_event_time(expr, input)).collect()
+fn tags_of(exprs: &[Expr], input: &LogicalPlan) -> Vec<Option<i64>> {
+    exprs.iter().map(|expr| delay_of(expr, input)).collect()
 }
 
-fn first_input(plan: &LogicalPlan) -> Vec<bool> {
-    plan.inputs().first().map(|input| event_time_columns(input)).unwrap_or_default()
+fn first_input(plan: &LogicalPlan) -> Vec<Option<i64>> {
+    plan.inputs().first().map(|input| event_time_delays(input)).unwrap_or_default()
 }
 
 /// The `WATERMARK` that `node` is.

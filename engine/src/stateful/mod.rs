@@ -6,6 +6,7 @@
 //! what it did goes to the [`Observations`](crate::observations::Observations).
 
 mod aggregate;
+mod dedup;
 pub mod elements;
 mod event_time;
 mod join;
@@ -19,6 +20,7 @@ use datafusion_physical_plan::ExecutionPlan;
 use millstream_state::StoreSchema;
 
 pub use aggregate::{StateAggregateExec, StreamAggregateNode};
+pub use dedup::{DeduplicateExec, DeduplicateNode};
 pub use join::{StreamJoinExec, StreamJoinNode};
 pub(crate) use rewrite::{make_stateful, remembers_order};
 pub use time_key::TimeKeyExec;
@@ -60,7 +62,9 @@ pub trait StatefulNode: ExecutionPlan {
 /// The operator that `node` is, where it is a stateful one: a line for each.
 pub fn as_stateful(node: &dyn ExecutionPlan) -> Option<&dyn StatefulNode> {
     let aggregate = node.downcast_ref::<StateAggregateExec>().map(|node| node as &dyn StatefulNode);
-    aggregate.or_else(|| node.downcast_ref::<StreamJoinExec>().map(|node| node as &dyn StatefulNode))
+    let join = || node.downcast_ref::<StreamJoinExec>().map(|node| node as &dyn StatefulNode);
+    let deduplicate = || node.downcast_ref::<DeduplicateExec>().map(|node| node as &dyn StatefulNode);
+    aggregate.or_else(join).or_else(deduplicate)
 }
 
 /// The stateful operators of a plan, the root's first.

@@ -8,6 +8,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_expr::{Aggregate, Distinct, Expr, ExprSchemable, Extension, LogicalPlan};
 
 use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
+use super::dedup::DeduplicateNode;
 use super::elements::elements_kind;
 use super::event_time::{is_event_time, watermark_of};
 use super::join::{join_streams, push_filters};
@@ -61,6 +62,10 @@ impl Rewrite {
             self.watermarks += 1;
             let numbered = watermark.numbered(number, idle_timeouts.and_then(|all| all.into_iter().max()));
             return Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(numbered) })));
+        }
+        if let Some(deduplicate) = deduplicate_of(&node) {
+            let operator = self.next_operator();
+            return Ok(Transformed::yes(deduplicate.started(operator, self.partitions)?));
         }
         match node {
             LogicalPlan::Join(join) if has_streams(&join.left) && has_streams(&join.right) => {
@@ -118,6 +123,11 @@ impl Rewrite {
         };
         Ok(StreamAggregateNode::plan(input, group_expr, aggr_expr, spec, schema))
     }
+}
+
+fn deduplicate_of(node: &LogicalPlan) -> Option<&DeduplicateNode> {
+    let LogicalPlan::Extension(extension) = node else { return None };
+    extension.node.as_any().downcast_ref::<DeduplicateNode>()
 }
 
 /// The time among the grouping columns: one with a watermark before one without, a window before a time.

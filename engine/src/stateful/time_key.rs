@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
 };
-use arrow::compute::{filter_record_batch, is_not_null, min};
+use arrow::compute::{filter_record_batch, is_not_null, is_null, min};
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, internal_err};
@@ -86,6 +86,8 @@ struct Spec {
     name: String,
     /// Whether the time has a watermark.
     drops_late: bool,
+    /// Whether rows without a time stay, whatever is made of the time.
+    keeps_nulls: bool,
 }
 
 impl TimeKeyExec {
@@ -98,13 +100,19 @@ impl TimeKeyExec {
         operator: u32,
         drops_late: bool,
     ) -> Result<Self> {
-        Self::of_spec(input, time, Spec { operator, kind, name: name.to_string(), drops_late })
+        Self::of_spec(input, time, Spec { operator, kind, name: name.to_string(), drops_late, keeps_nulls: false })
+    }
+
+    /// The same, but rows without a time stay.
+    pub(crate) fn keeping_nulls(self) -> Result<Self> {
+        Self::of_spec(self.input, self.time, Spec { keeps_nulls: true, ..self.spec })
     }
 
     fn of_spec(input: Arc<dyn ExecutionPlan>, time: Arc<dyn PhysicalExpr>, spec: Spec) -> Result<Self> {
         let mut fields = input.schema().fields().iter().cloned().collect::<Vec<_>>();
-        let field =
-            |part: &str, data_type: DataType| Arc::new(Field::new(format!("{}.{part}", spec.name), data_type, false));
+        let field = |part: &str, data_type: DataType| {
+            Arc::new(Field::new(format!("{}.{part}", spec.name), data_type, spec.keeps_nulls))
+        };
         match spec.kind {
             TimeKind::Time => {}
             TimeKind::Window => {
@@ -146,7 +154,11 @@ impl TimeKeyExec {
             TimeKind::Time => {}
             TimeKind::Window => {
                 let window = evaluated.as_struct();
-                columns.extend([Arc::clone(window.column(1)), Arc::clone(window.column(0))]);
+                let part = |column: &ArrayRef| match window.nulls() {
+                    None => Ok(Arc::clone(column)),
+                    Some(_) => arrow::compute::nullif(column, &is_null(window)?),
+                };
+                columns.extend([part(window.column(1))?, part(window.column(0))?]);
             }
             TimeKind::Slices(windows) => {
                 let slices = windows.slices();
@@ -154,7 +166,7 @@ impl TimeKeyExec {
                 columns.push(Arc::new(starts));
             }
         }
-        let may_be_null = !matches!(self.spec.kind, TimeKind::Time);
+        let may_be_null = !matches!(self.spec.kind, TimeKind::Time) && !self.spec.keeps_nulls;
         let late = if self.spec.drops_late { late_rows(times, first_open_micros) } else { None };
         let wanted = match (&late, may_be_null && times.null_count() > 0) {
             (None, false) => None,

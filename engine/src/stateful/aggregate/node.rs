@@ -96,10 +96,15 @@ impl StreamAggregateNode {
         LogicalPlan::Extension(Extension { node: Arc::new(node) })
     }
 
-    /// For each output column whether it is an event time with a watermark.
-    pub(crate) fn event_time_columns(&self) -> Vec<bool> {
-        let time = self.spec.time.filter(|time| time.has_watermark);
-        (0..self.schema.fields().len()).map(|at| time.is_some_and(|time| time.index == at)).collect()
+    /// The output column that is an event time with a watermark, and what it is of the input.
+    pub(crate) fn event_time(&self) -> Option<(usize, &Expr)> {
+        let time = self.spec.time.filter(|time| time.has_watermark)?;
+        Some((time.index, &self.group_expr[time.index]))
+    }
+
+    /// The plan whose rows are grouped.
+    pub(crate) fn input(&self) -> &LogicalPlan {
+        &self.input
     }
 
     /// Whether an answer depends on the order of rows.
