@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, SchemaRef};
-use datafusion::common::{Column, DataFusionError, Result as DfResult, ScalarValue, TableReference};
+use datafusion::common::{Column, Result as DfResult, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use millstream_engine::plan::{TimeWindowNode, WatermarkNode, WindowKind, Windows, has_streams};
 use millstream_engine::source::SourceSpec;
+use millstream_engine::stateful::DeduplicateNode;
 use millstream_engine::{Error, Result};
 use sqlparser::ast;
 
@@ -91,8 +92,13 @@ impl StreamCatalog for SessionStreams {
         Ok(watermark(input, column, delay_ms)?)
     }
 
-    fn deduplicate_plan(&self, _: LogicalPlan, _: Vec<Column>, _: bool) -> DfResult<LogicalPlan> {
-        Err(DataFusionError::NotImplemented("DISTINCT ON is not supported yet".to_string()))
+    fn deduplicate_plan(
+        &self,
+        input: LogicalPlan,
+        columns: Vec<Column>,
+        within_watermark: bool,
+    ) -> DfResult<LogicalPlan> {
+        Ok(deduplicate(input, columns, within_watermark)?)
     }
 
     fn window_plan(&self, input: LogicalPlan, window: &TimeWindow) -> DfResult<LogicalPlan> {
@@ -105,6 +111,23 @@ pub(crate) fn watermark(input: LogicalPlan, column: &Column, delay_ms: i64) -> R
     match has_streams(&input) {
         true => WatermarkNode::plan(input, column, delay_ms),
         false => Ok(input),
+    }
+}
+
+/// The first row of `input` for each different value of `columns`; in a stream, with `within_watermark`, within the delay of
+/// the watermark.
+pub(crate) fn deduplicate(input: LogicalPlan, columns: Vec<Column>, within_watermark: bool) -> Result<LogicalPlan> {
+    match (has_streams(&input), within_watermark) {
+        (true, _) => Ok(DeduplicateNode::plan(input, columns, within_watermark)),
+        (false, true) => Err(Error::invalid(
+            "deduplication within the watermark is for streams: leave WITHIN WATERMARK out of a batch query, or use \
+             drop_duplicates()",
+        )),
+        (false, false) => {
+            let all: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+            let keys = columns.into_iter().map(Expr::Column).collect();
+            Ok(LogicalPlanBuilder::from(input).distinct_on(keys, all, None)?.build()?)
+        }
     }
 }
 

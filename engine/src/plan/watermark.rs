@@ -69,6 +69,11 @@ impl WatermarkNode {
         Self { number, idle_timeout_ms, ..self.clone() }
     }
 
+    /// The event time.
+    pub(crate) fn column(&self) -> &Column {
+        &self.column
+    }
+
     /// How late rows may be, in milliseconds.
     pub(crate) fn delay_ms(&self) -> i64 {
         self.delay_ms

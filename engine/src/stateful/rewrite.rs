@@ -56,6 +56,7 @@ struct Rewrite {
 impl Rewrite {
     fn node(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         if let Some(watermark) = watermark_of(&node) {
+            check_only_watermark(&node)?;
             let idle_timeouts: Option<Vec<u64>> =
                 streams_of(&node).iter().map(|stream| stream.idle_timeout_ms()).collect();
             let number = self.watermarks;
@@ -123,6 +124,23 @@ impl Rewrite {
         };
         Ok(StreamAggregateNode::plan(input, group_expr, aggr_expr, spec, schema))
     }
+}
+
+/// A watermark over another would say again which rows are late, after some operator has decided it.
+fn check_only_watermark(node: &LogicalPlan) -> Result<()> {
+    let mut open = node.inputs();
+    while let Some(below) = open.pop() {
+        if let (Some(first), Some(second)) = (watermark_of(below), watermark_of(node)) {
+            return Err(Error::invalid(format!(
+                "column '{}' cannot be given a WATERMARK: the rows below it have one already, on column '{}'; leave the second out, \
+                 operators above go by the first",
+                second.column().name,
+                first.column().name
+            )));
+        }
+        open.extend(below.inputs());
+    }
+    Ok(())
 }
 
 fn deduplicate_of(node: &LogicalPlan) -> Option<&DeduplicateNode> {

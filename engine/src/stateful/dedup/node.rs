@@ -81,7 +81,7 @@ impl DeduplicateNode {
     /// The physical nodes over `input`.
     pub(crate) fn physical(&self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let Started { operator, partitions, event_time } = &self.started;
-        let (operator, schema) = (*operator, Arc::clone(self.input.schema()));
+        let (operator, partitions, schema) = (*operator, (*partitions).max(1), Arc::clone(self.input.schema()));
         let columns = input.schema().fields().len();
         // The order of the keys in the state does not depend on the order in which they were written.
         let mut keys = Vec::with_capacity(self.keys.len());
@@ -114,8 +114,8 @@ impl DeduplicateNode {
                 keys = first.chain(keys).collect();
             }
         }
-        let exchange = Arc::new(ExchangeExec::new(keyed, keys.clone(), *partitions));
-        let spec = Spec { operator, partitions: *partitions, columns, keys, rule };
+        let exchange = Arc::new(ExchangeExec::new(keyed, keys.clone(), partitions));
+        let spec = Spec { operator, partitions, columns, keys, rule };
         Ok(Arc::new(DeduplicateExec::try_new(exchange, spec)?))
     }
 }
