@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput};
 use futures::executor::block_on;
-use millstream_state::{Stores, VersionRef};
+use millstream_state::{Keys, Stores, VersionRef};
 
 use crate::report::Report;
 use crate::rivals::BareTable;
@@ -14,8 +14,11 @@ use crate::rows::{BATCH, ROW_BYTES, Rows, filled, id, rows, schema, scramble, st
 
 const KEYS: u64 = 10_000_000;
 
-/// Batches of Zipf keys that are measured; three times as many others come before.
-const MEASURED: usize = 256;
+/// Batches of Zipf keys to measure with: so many that they hardly come round again.
+const MEASURED: usize = 1024;
+
+/// Batches of other draws that come before.
+const WARMING: usize = 768;
 
 /// The environment variable that tells a process what to measure.
 const CHILD: &str = "MILLSTREAM_BENCH_CHILD";
@@ -74,7 +77,7 @@ fn load(criterion: &mut Criterion, report: &mut Report, folder: &Path, version: 
 
 fn zipf(criterion: &mut Criterion, report: &mut Report, folder: &Path, version: &VersionRef) {
     const GROUP: &str = "look-up of Zipf(1.1) keys of 10 M";
-    let batches: Vec<Rows> = (0..MEASURED).map(zipf_batch).collect();
+    let batches: Vec<Keys> = (0..MEASURED).map(|number| zipf_batch(number).keys).collect();
     let in_memory = stores(folder, usize::MAX / 2);
     open(&in_memory, version);
     let budget = in_memory.stats()[0].memory_bytes as usize / 10;
@@ -110,7 +113,7 @@ fn run_zipf(
     name: &str,
     stores: &Stores,
     version: &VersionRef,
-    batches: &[Rows],
+    batches: &[Keys],
 ) {
     let mut next = 0;
     let mut group = criterion.benchmark_group(group);
@@ -120,7 +123,7 @@ fn run_zipf(
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
             next = (next + 1) % batches.len();
-            black_box(draft.get(&batches[next].keys).expect("values"))
+            black_box(draft.get(&batches[next]).expect("values"))
         });
     });
     group.finish();
@@ -130,7 +133,7 @@ fn run_zipf(
 fn warm(stores: &Stores, version: &VersionRef) {
     let batch = stores.begin(version, version.version + 1, "warm").expect("a batch");
     let mut draft = block_on(batch.draft(&id(0, 1), &schema())).expect("a draft");
-    for number in MEASURED..4 * MEASURED {
+    for number in MEASURED..MEASURED + WARMING {
         black_box(draft.get(&zipf_batch(number).keys).expect("values"));
     }
 }
