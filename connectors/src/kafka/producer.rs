@@ -181,6 +181,9 @@ impl KafkaProducer {
         if let Some(refusal) = self.client.context().events.refusal() {
             return Err(refusal);
         }
+        if let Some(code) = error.rdkafka_error_code().filter(|code| kind_of(*code) != ErrorKind::Unavailable) {
+            return Err(self.error_with(what, code, &code.to_string()));
+        }
         if self.stopped.load(Ordering::SeqCst) {
             return Err(Error::unavailable("the query was stopped while it waited for a Kafka broker"));
         }
@@ -304,7 +307,10 @@ impl KafkaProducer {
 
     /// Has complaints and failed messages told.
     fn serve(&self) {
-        self.client.poll(Duration::ZERO);
+        // One event a call.
+        for _ in 0..8 {
+            self.client.poll(Duration::ZERO);
+        }
     }
 
     /// Calls `attempt` until it ends otherwise than by running out of time, of which it gets a little each time.
@@ -349,6 +355,9 @@ impl KafkaProducer {
             }
             RDKafkaErrorCode::GroupAuthorizationFailed => {
                 "; the user of this client must be allowed to read consumer groups that start with option 'transactionalIdPrefix'"
+            }
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                "; with option 'exactlyOnce' the user of this client must be allowed to read the topic too"
             }
             RDKafkaErrorCode::InvalidTransactionTimeout => {
                 "; set option 'kafka.transaction.timeout.ms' to no more than the brokers' transaction.max.timeout.ms"

@@ -182,19 +182,19 @@ fn a_producer_that_was_fenced_stops_its_query() -> TestResult {
 
 #[test]
 #[ignore = "needs a Kafka broker: run tests/kafka/run"]
-fn a_broker_that_dies_and_comes_back() -> TestResult {
+fn a_broker_that_goes_and_comes_back() -> TestResult {
     let broker = Broker::own()?;
     for guarantee in [EXACTLY_ONCE, ""] {
         let work = tempfile::tempdir()?;
         let (from, to) = two_topics(&broker)?;
         let child = MILLSTREAM.start_sql(work.path(), &copy_sql(&broker, work.path(), &from, &to, guarantee), &[])?;
         let mut sent = 0;
-        for _ in 0..3 {
+        for [ends, begins] in [["kill9", "start"], ["pause", "resume"], ["stop", "start"], ["kill9", "start"]] {
             broker.send(&from, 0, &numbered(sent..sent + 50))?;
             broker.send(&from, 1, &numbered(sent + 50..sent + 100))?;
             sent += 100;
-            broker.script("kill9")?;
-            broker.script("start")?;
+            broker.script(ends)?;
+            broker.script(begins)?;
         }
         until("every row is there", || Ok(numbers(&broker.read(&to, false)?).len() >= usize::try_from(sent)?))?;
         send(&child, Signal::TERM)?;

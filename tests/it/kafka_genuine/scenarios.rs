@@ -6,10 +6,6 @@ use millstream_tests::kafka_scenario::KafkaScenario;
 
 use crate::command::MILLSTREAM;
 
-/// Joins of two streams are refused as yet.
-// FIXME: they answer as Spark does once such joins are there; then this list goes.
-const AWAITED: &[&str] = &["join_inner", "self_join"];
-
 #[test]
 #[ignore = "needs a Kafka broker: run tests/kafka/run"]
 fn every_scenario_answers_as_spark_did() -> TestResult {
@@ -21,12 +17,7 @@ fn every_scenario_answers_as_spark_did() -> TestResult {
     for scenario in &scenarios {
         let spark = answers.get(&scenario.name).ok_or("not answered")?;
         match scenario.difference(MILLSTREAM, &broker, spark) {
-            Ok(None) if AWAITED.contains(&scenario.name.as_str()) => {
-                different.push(format!("{} works now", scenario.name))
-            }
             Ok(None) => {}
-            Ok(Some(difference))
-                if AWAITED.contains(&scenario.name.as_str()) && difference.contains("not supported") => {}
             Ok(Some(difference)) => different.push(format!("{}: {difference}", scenario.name)),
             Err(error) => different.push(format!("{} could not be run: {error}", scenario.name)),
         }

@@ -15,10 +15,10 @@ const PASSWORD: &str = "alice-secret";
 fn run(work: &Path, options: &str, from: &str, to: &str) -> TestResult<Ran> {
     let place = work.display();
     let script = format!(
-        "CREATE TABLE input USING kafka OPTIONS ({options}, subscribe '{from}', startingOffsets 'earliest', 'kafka.default.api.timeout.ms' '5000');
+        "CREATE TABLE input USING kafka OPTIONS ({options}, subscribe '{from}', startingOffsets 'earliest', 'kafka.default.api.timeout.ms' '30000');
          EXPLAIN SELECT * FROM STREAM input;
          DESCRIBE input;
-         CREATE STREAMING TABLE q USING kafka OPTIONS ({options}, topic '{to}', exactlyOnce 'true', 'kafka.max.block.ms' '5000',
+         CREATE STREAMING TABLE q USING kafka OPTIONS ({options}, topic '{to}', exactlyOnce 'true', 'kafka.max.block.ms' '30000',
            checkpointLocation '{place}/checkpoint', trigger 'availableNow') AS SELECT value FROM STREAM input;
          SHOW STREAMS;\n"
     );
