@@ -102,18 +102,6 @@ pub const KEYS: &[Key] = &[
         "streams of files without a declared schema get that of the files that are there",
     ),
     key(
-        "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
-        Flag,
-        Some("true"),
-        "refuse chains of stateful operators that could lose rows",
-    ),
-    key(
-        "spark.sql.streaming.unsupportedOperationCheck",
-        Flag,
-        Some("true"),
-        "refuse queries that cannot be right as streams",
-    ),
-    key(
         "spark.sql.streaming.fileStreamSink.ignoreMetadata",
         Flag,
         Some("false"),
@@ -157,18 +145,6 @@ pub const KEYS: &[Key] = &[
         "deltas of state between two snapshots",
     ),
     key(
-        "spark.sql.streaming.stateStore.maintenanceInterval",
-        Milliseconds,
-        Some("60000"),
-        "pause between two maintenances of state",
-    ),
-    key(
-        "spark.sql.streaming.stateStore.stateSchemaCheck",
-        Flag,
-        Some("true"),
-        "refuse a checkpoint whose state has other columns",
-    ),
-    key(
         "spark.sql.files.ignoreMissingFiles",
         Flag,
         Some("false"),
@@ -208,12 +184,6 @@ pub const KEYS: &[Key] = &[
         Some("true"),
         "state that outgrows the memory budget goes to files; otherwise its query fails",
     ),
-    key(
-        "millstream.kafka.transactionTimeout",
-        Milliseconds,
-        None,
-        "how long a transaction of the exactly-once Kafka sink may stay open",
-    ),
 ];
 
 /// Keys of Spark's that are accepted and have no effect: what they tune does not exist here.
@@ -245,7 +215,11 @@ pub const IGNORED: &[&str] = &[
     "spark.sql.streaming.metricsEnabled",
     "spark.sql.streaming.forceDeleteTempCheckpointLocation",
     "spark.sql.streaming.sessionWindow.merge.sessions.in.local.partition",
+    "spark.sql.streaming.stateStore.maintenanceInterval",
     "spark.sql.streaming.stateStore.providerClass",
+    "spark.sql.streaming.stateStore.stateSchemaCheck",
+    "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
+    "spark.sql.streaming.unsupportedOperationCheck",
     "spark.sql.streaming.stateStore.compression.codec",
     "spark.sql.streaming.stateStore.encodingFormat",
     "spark.sql.streaming.stateStore.numStateStoreMaintenanceThreads",
@@ -264,6 +238,9 @@ const FIXED: &[(&str, &str)] = &[
     ("spark.sql.caseSensitive", "false"),
     ("spark.sql.files.ignoreCorruptFiles", "false"),
     ("spark.sql.streaming.fileSource.schema.forceNullable", "true"),
+    ("spark.sql.streaming.stateStore.stateSchemaCheck", "true"),
+    ("spark.sql.streaming.statefulOperator.checkCorrectness.enabled", "true"),
+    ("spark.sql.streaming.unsupportedOperationCheck", "true"),
 ];
 
 /// Keys that are the default of an option of these connectors.
