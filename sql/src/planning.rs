@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProviderList, Session};
+use datafusion::config::ConfigOptions;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use millstream_engine::plan::{EnginePlanner, configure_for_streams, rules_for_streams};
 use millstream_engine::registry::Registry;
+use millstream_engine::stateful::sessions_in_batches;
 use millstream_engine::{Error, Result};
 
 use crate::conf::{Conf, parse_bytes};
@@ -45,7 +48,9 @@ impl Planning {
             .with_catalog_list(Arc::clone(catalogs))
             .with_query_planner(Arc::new(StreamPlanner))
             .with_default_features();
-        let batch = expressions::install(functions::register_all(builder)).build();
+        let batch = expressions::install(functions::register_all(builder))
+            .with_analyzer_rule(Arc::new(SessionsInBatches))
+            .build();
         let rules = rules_for_streams(batch.physical_optimizers().to_vec());
         let stream = SessionStateBuilder::new_from_existing(batch.clone())
             .with_config(streams)
@@ -97,6 +102,20 @@ fn config(conf: &Conf, registry: &Arc<Registry>) -> SessionConfig {
     // In DataFusion 55 this rule mixes up `alias.column` and `column` when a struct's field is taken above a subquery.
     options.optimizer.enable_leaf_expression_pushdown = false;
     config
+}
+
+/// Merges the rows of a batch into sessions; what streams do with theirs is decided when they start.
+#[derive(Debug)]
+struct SessionsInBatches;
+
+impl AnalyzerRule for SessionsInBatches {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> datafusion::common::Result<LogicalPlan> {
+        sessions_in_batches(plan)
+    }
+
+    fn name(&self) -> &str {
+        "sessions_in_batches"
+    }
 }
 
 /// DataFusion's planner with the engine's nodes.

@@ -122,6 +122,11 @@ async fn joins_answer_as_spark_does() -> TestResult {
     check(Scenario::read_lines("fixtures/spark/scenarios/joins.jsonl")?, |_, _| false).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_answer_as_spark_does() -> TestResult {
+    check(Scenario::read_lines("fixtures/spark/scenarios/sessions.jsonl")?, |_, _| false).await
+}
+
 #[test]
 fn the_lists_are_up_to_date() -> TestResult {
     let mut scenarios = Scenario::read_folder("conformance")?;
@@ -130,6 +135,7 @@ fn the_lists_are_up_to_date() -> TestResult {
         "fixtures/spark/scenarios/stateless.jsonl",
         "fixtures/spark/scenarios/refused.jsonl",
         "fixtures/spark/scenarios/joins.jsonl",
+        "fixtures/spark/scenarios/sessions.jsonl",
     ] {
         scenarios.extend(Scenario::read_lines(file)?);
     }

@@ -14,6 +14,7 @@ mod object_store;
 mod other_process;
 mod our_files;
 mod progress;
+mod sessions;
 mod spark_checkpoints;
 mod static_tables;
 mod streaming_expressions;

@@ -1,6 +1,7 @@
 """The streaming queries that scenarios.py records: what stateless queries answer, and what Spark refuses."""
 
 import join_tables
+import session_tables
 
 EVENTS = {
     "schema": "id bigint, k string, ts timestamp, v bigint, d double, amt decimal(10,2), tags array<string>, props map<string,string>, loc struct<city:string,zip:int>, raw string, dt date, ok boolean",
@@ -289,4 +290,4 @@ def refused():
         yield scenario(name, mode, sql)
 
 
-FILES = {"stateless": stateless, "refused": refused, "joins": join_tables.joins}
+FILES = {"stateless": stateless, "refused": refused, "joins": join_tables.joins, "sessions": session_tables.sessions}

@@ -27,7 +27,7 @@ use super::{
     BatchClockExec, ExchangeExec, SharedScanExec, SinkExec, SourceExec, StreamLimitExec, TimeWindowExec, WatermarkExec,
 };
 use crate::schema_serde::{hex_bytes, hex_digits};
-use crate::stateful::{DeduplicateExec, StateAggregateExec, StreamJoinExec, TimeKeyExec};
+use crate::stateful::{DeduplicateExec, SessionExec, SessionRowsExec, StateAggregateExec, StreamJoinExec, TimeKeyExec};
 use crate::static_side::{StaticJoinExec, StaticRowsExec};
 
 /// A physical node of ours: plain data and its inputs.
@@ -93,6 +93,8 @@ const NODES: &[NodeCodec] = &[
     node::<BatchClockExec>(),
     node::<DeduplicateExec>(),
     node::<ExchangeExec>(),
+    node::<SessionExec>(),
+    node::<SessionRowsExec>(),
     node::<SharedScanExec>(),
     node::<SinkExec>(),
     node::<SourceExec>(),

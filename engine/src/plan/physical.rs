@@ -15,7 +15,7 @@ use super::shared_scan::ShareScans;
 use super::stream_limit::StreamLimitNode;
 use super::time_window::TimeWindowNode;
 use super::watermark::WatermarkNode;
-use crate::stateful::{DeduplicateNode, StreamAggregateNode, StreamJoinNode};
+use crate::stateful::{DeduplicateNode, StreamAggregateNode, StreamJoinNode, StreamSessionNode};
 use crate::static_side::KeepStaticSides;
 
 /// The configuration that streams are planned and run with: `config` with what would go wrong in a plan that runs more
@@ -85,6 +85,10 @@ impl ExtensionPlanner for EnginePlanner {
         }
         if let Some(deduplicate) = node.as_any().downcast_ref::<DeduplicateNode>() {
             return deduplicate.physical(super::codec::only_input(physical_inputs)?).map(Some);
+        }
+        if let Some(sessions) = node.as_any().downcast_ref::<StreamSessionNode>() {
+            let input = super::codec::only_input(physical_inputs)?;
+            return sessions.physical(input, planner, session, context).map(Some);
         }
         if let Some(aggregate) = node.as_any().downcast_ref::<StreamAggregateNode>() {
             let input = super::codec::only_input(physical_inputs)?;

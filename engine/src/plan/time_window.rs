@@ -12,18 +12,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, StructArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StructArray, TimestampMicrosecondArray,
     UInt32Array,
 };
-use arrow::compute::{filter_record_batch, take};
+use arrow::compute::{binary, filter, filter_record_batch, is_not_null, take};
 use arrow::datatypes::{
-    DataType, Field, FieldRef, Fields, IntervalMonthDayNanoType, IntervalUnit, Schema, TimeUnit,
+    DataType, Field, FieldRef, Fields, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Schema, TimeUnit,
     TimestampMicrosecondType,
 };
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{DFSchema, DFSchemaRef, Result, internal_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
-use datafusion_expr::{Expr, ExprSchemable, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion_expr::{ColumnarValue, Expr, ExprSchemable, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion_physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{
@@ -244,6 +244,18 @@ impl UserDefinedLogicalNodeCore for TimeWindowNode {
         }
     }
 
+    /// The columns that are wanted, and those that windows are made of.
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let schema = self.input.schema();
+        let mut columns: Vec<usize> = output_columns.iter().copied().filter(|at| *at < schema.fields().len()).collect();
+        for expr in self.expressions() {
+            columns.extend(expr.column_refs().into_iter().filter_map(|column| schema.index_of_column(column).ok()));
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        Some(vec![columns])
+    }
+
     /// Predicates on the input's columns may pass.
     fn prevent_predicate_push_down_columns(&self) -> std::collections::HashSet<String> {
         std::collections::HashSet::from([self.name.clone()])
@@ -317,8 +329,8 @@ impl TimeWindowExec {
         match &self.kind {
             PhysicalKind::Fixed(windows) => self.fixed(batch, &times, windows),
             PhysicalKind::Session(gap) => {
-                let gaps = gap_micros(&gap.evaluate(batch)?.into_array(batch.num_rows())?)?;
-                self.sessions(batch, &times, &gaps)
+                let ends = session_ends(&times, &gap.evaluate(batch)?)?;
+                self.sessions(batch, times, ends)
             }
         }
     }
@@ -342,15 +354,17 @@ impl TimeWindowExec {
     fn sessions(
         &self,
         batch: &RecordBatch,
-        times: &TimestampMicrosecondArray,
-        gaps: &[Option<i64>],
+        times: TimestampMicrosecondArray,
+        ends: TimestampMicrosecondArray,
     ) -> Result<RecordBatch> {
-        let is_in: BooleanArray =
-            times.iter().zip(gaps).map(|(at, gap)| Some(at.is_some() && gap.is_some_and(|gap| gap > 0))).collect();
+        if ends.null_count() == 0 {
+            return self.append(batch.columns().to_vec(), batch.num_rows(), times, ends);
+        }
+        let is_in = is_not_null(&ends)?;
         let batch = filter_record_batch(batch, &is_in)?;
-        let wanted = times.iter().zip(gaps).filter_map(|(at, gap)| Some((at?, (*gap)?))).filter(|(_, gap)| *gap > 0);
-        let (starts, ends): (Vec<i64>, Vec<i64>) = wanted.map(|(at, gap)| (at, at.saturating_add(gap))).unzip();
-        self.append(batch.columns().to_vec(), batch.num_rows(), starts.into(), ends.into())
+        let [times, ends] = [times, ends].map(|column| filter(&column, &is_in));
+        let (times, ends) = (times?.as_primitive().clone(), ends?.as_primitive().clone());
+        self.append(batch.columns().to_vec(), batch.num_rows(), times, ends)
     }
 
     fn append(
@@ -367,15 +381,30 @@ impl TimeWindowExec {
     }
 }
 
-/// Gaps in microseconds; days are 24 hours, as in Spark, and months are 31 days.
-pub(crate) fn gap_micros(gaps: &ArrayRef) -> Result<Vec<Option<i64>>> {
+/// The end of each row's own session; null for a row without a time or with a gap that is not positive.
+fn session_ends(times: &TimestampMicrosecondArray, gaps: &ColumnarValue) -> Result<TimestampMicrosecondArray> {
+    let gaps = match gaps {
+        ColumnarValue::Scalar(gap) => {
+            let gap = gap_micros(&gap.to_array()?)?;
+            return Ok(match gap.is_valid(0) {
+                true => times.unary(|at| at.saturating_add(gap.value(0))),
+                false => TimestampMicrosecondArray::new_null(times.len()),
+            });
+        }
+        ColumnarValue::Array(gaps) => gap_micros(gaps)?,
+    };
+    Ok(binary(times, &gaps, |at: i64, gap: i64| at.saturating_add(gap))?)
+}
+
+/// Gaps in microseconds, null where they are not positive; days are 24 hours, as in Spark, and months are 31 days.
+fn gap_micros(gaps: &ArrayRef) -> Result<Int64Array> {
     let Some(gaps) = gaps.as_primitive_opt::<IntervalMonthDayNanoType>() else {
         return internal_err!("a gap is {}, expected an interval", gaps.data_type());
     };
-    let micros = |gap: arrow::datatypes::IntervalMonthDayNano| {
+    let micros = |gap: IntervalMonthDayNano| {
         (i64::from(gap.months) * 31 + i64::from(gap.days)) * 86_400_000_000 + gap.nanoseconds / 1000
     };
-    Ok(gaps.iter().map(|gap| gap.map(micros)).collect())
+    Ok(gaps.unary_opt(|gap| Some(micros(gap)).filter(|gap| *gap > 0)))
 }
 
 impl PlanNode for TimeWindowExec {

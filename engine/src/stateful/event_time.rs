@@ -6,6 +6,7 @@
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::aggregate::StreamAggregateNode;
+use super::session::StreamSessionNode;
 use crate::plan::{BatchClockNode, TimeWindowNode, WatermarkNode};
 
 /// For each column of `plan` whether it is an event time.
@@ -56,6 +57,12 @@ fn of_extension(node: &dyn std::any::Any, plan: &LogicalPlan) -> Vec<Option<i64>
         if let Some((at, time)) = aggregate.event_time() {
             tags[at] = delay_of(time, aggregate.input());
         }
+        return tags;
+    }
+    if let Some(sessions) = node.downcast_ref::<StreamSessionNode>() {
+        let mut tags = vec![None; plan.schema().fields().len()];
+        let (at, session) = sessions.session();
+        tags[at] = delay_of(session, sessions.input());
         return tags;
     }
     if node.downcast_ref::<BatchClockNode>().is_some() {

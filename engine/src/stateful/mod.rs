@@ -11,6 +11,7 @@ pub mod elements;
 mod event_time;
 mod join;
 mod rewrite;
+mod session;
 pub(crate) mod time_key;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use aggregate::{StateAggregateExec, StreamAggregateNode};
 pub use dedup::{DeduplicateExec, DeduplicateNode};
 pub use join::{StreamJoinExec, StreamJoinNode};
 pub(crate) use rewrite::{make_stateful, remembers_order};
+pub use session::{SessionExec, SessionRowsExec, StreamSessionNode, sessions_in_batches};
 pub use time_key::TimeKeyExec;
 
 use crate::plan::WatermarkExec;
@@ -64,7 +66,8 @@ pub fn as_stateful(node: &dyn ExecutionPlan) -> Option<&dyn StatefulNode> {
     let aggregate = node.downcast_ref::<StateAggregateExec>().map(|node| node as &dyn StatefulNode);
     let join = || node.downcast_ref::<StreamJoinExec>().map(|node| node as &dyn StatefulNode);
     let deduplicate = || node.downcast_ref::<DeduplicateExec>().map(|node| node as &dyn StatefulNode);
-    aggregate.or_else(join).or_else(deduplicate)
+    let sessions = || node.downcast_ref::<SessionExec>().filter(|node| node.is_stateful());
+    aggregate.or_else(join).or_else(deduplicate).or_else(|| sessions().map(|node| node as &dyn StatefulNode))
 }
 
 /// The stateful operators of a plan, the root's first.

@@ -12,6 +12,7 @@ use super::dedup::DeduplicateNode;
 use super::elements::elements_kind;
 use super::event_time::{is_event_time, watermark_of};
 use super::join::{join_streams, push_filters};
+use super::session::{SessionSpec, StreamSessionNode, in_grouping_sets, session_among};
 use super::time_key::TimeKind;
 use crate::error::{Error, Result};
 use crate::plan::time_window::WindowKind;
@@ -40,8 +41,11 @@ pub(crate) fn make_stateful(plan: LogicalPlan, mode: OutputMode, partitions: usi
 pub(crate) fn remembers_order(plan: &LogicalPlan) -> bool {
     plan.exists(|node| {
         let LogicalPlan::Extension(extension) = node else { return Ok(false) };
-        let aggregate = extension.node.as_any().downcast_ref::<StreamAggregateNode>();
-        Ok(aggregate.is_some_and(StreamAggregateNode::remembers_order))
+        let node = extension.node.as_any();
+        let aggregate = node.downcast_ref::<StreamAggregateNode>();
+        let sessions = node.downcast_ref::<StreamSessionNode>();
+        let in_sessions = sessions.is_some_and(|sessions| sessions.aggregates().iter().any(depends_on_order));
+        Ok(in_sessions || aggregate.is_some_and(StreamAggregateNode::remembers_order))
     })
     .unwrap_or(false)
 }
@@ -88,13 +92,11 @@ impl Rewrite {
     }
 
     fn aggregate(&mut self, aggregate: Aggregate) -> Result<LogicalPlan> {
-        let Aggregate { input, mut group_expr, aggr_expr, schema, .. } = aggregate;
-        if let LogicalPlan::Extension(extension) = input.as_ref()
-            && let Some(windows) = extension.node.as_any().downcast_ref::<TimeWindowNode>()
-            && matches!(windows.kind(), WindowKind::Session(_))
-        {
-            return Err(Error::unsupported("session_window over a stream is not supported yet"));
+        in_grouping_sets(&aggregate.group_expr, &aggregate.input)?;
+        if let Some(session) = session_among(&aggregate.group_expr, &aggregate.input) {
+            return self.sessions(aggregate, session);
         }
+        let Aggregate { input, mut group_expr, aggr_expr, schema, .. } = aggregate;
         let mut input = Arc::unwrap_or_clone(input);
         let mut time = group_time(&group_expr, &input);
         let remembers_order = aggr_expr.iter().any(depends_on_order);
@@ -123,6 +125,24 @@ impl Rewrite {
             keeps_elements: keeps_elements(&group_expr, &aggr_expr),
         };
         Ok(StreamAggregateNode::plan(input, group_expr, aggr_expr, spec, schema))
+    }
+
+    /// An aggregate whose grouping column number `session` is a session.
+    fn sessions(&mut self, aggregate: Aggregate, session: usize) -> Result<LogicalPlan> {
+        let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
+        let input = Arc::unwrap_or_clone(input);
+        let has_watermark = is_event_time(&group_expr[session], &input);
+        if self.mode == OutputMode::Append && !has_watermark {
+            return Err(no_watermark(&group_expr, true));
+        }
+        let spec = SessionSpec {
+            operator: Some(self.next_operator()),
+            mode: self.mode,
+            partitions: self.partitions,
+            session,
+            has_watermark,
+        };
+        Ok(StreamSessionNode::plan(input, group_expr, aggr_expr, spec, schema))
     }
 }
 

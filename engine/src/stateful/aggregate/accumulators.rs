@@ -10,14 +10,14 @@ use datafusion_physical_expr::GroupsAccumulatorAdapter;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 
 /// One accumulator for each aggregate, for any number of groups.
-pub(super) struct Accumulators {
+pub(in crate::stateful) struct Accumulators {
     all: Vec<Box<dyn GroupsAccumulator>>,
     /// State columns of each.
     widths: Vec<usize>,
 }
 
 impl Accumulators {
-    pub(super) fn new(functions: &[Arc<AggregateFunctionExpr>]) -> Result<Self> {
+    pub(in crate::stateful) fn new(functions: &[Arc<AggregateFunctionExpr>]) -> Result<Self> {
         let mut all = Vec::with_capacity(functions.len());
         let mut widths = Vec::with_capacity(functions.len());
         for function in functions {
@@ -28,7 +28,7 @@ impl Accumulators {
     }
 
     /// Takes in states, a row for each of `groups`, which are numbered below `count`.
-    pub(super) fn merge(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> Result<()> {
+    pub(in crate::stateful) fn merge(&mut self, states: &[ArrayRef], groups: &[usize], count: usize) -> Result<()> {
         let mut rest = states;
         for (accumulator, width) in self.all.iter_mut().zip(&self.widths) {
             let (own, others) = rest.split_at(*width);
@@ -39,7 +39,7 @@ impl Accumulators {
     }
 
     /// Takes in rows' `arguments` for aggregate number `number`: a row for each of `groups`, but those that `filter` leaves out.
-    pub(super) fn update(
+    pub(in crate::stateful) fn update(
         &mut self,
         number: usize,
         arguments: &[ArrayRef],
@@ -51,7 +51,7 @@ impl Accumulators {
     }
 
     /// The states of all groups; the accumulators are empty afterwards.
-    pub(super) fn states(&mut self) -> Result<Vec<ArrayRef>> {
+    pub(in crate::stateful) fn states(&mut self) -> Result<Vec<ArrayRef>> {
         let mut states = Vec::new();
         for accumulator in &mut self.all {
             states.extend(accumulator.state(EmitTo::All)?);
@@ -60,18 +60,18 @@ impl Accumulators {
     }
 
     /// The values of all groups; the accumulators are empty afterwards.
-    pub(super) fn values(&mut self) -> Result<Vec<ArrayRef>> {
+    pub(in crate::stateful) fn values(&mut self) -> Result<Vec<ArrayRef>> {
         self.all.iter_mut().map(|accumulator| accumulator.evaluate(EmitTo::All)).collect()
     }
 
     /// Memory they take.
-    pub(super) fn size_bytes(&self) -> usize {
+    pub(in crate::stateful) fn size_bytes(&self) -> usize {
         self.all.iter().map(|accumulator| accumulator.size()).sum()
     }
 }
 
 /// An accumulator of `function` for any number of groups.
-pub(super) fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+pub(in crate::stateful) fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
     if function.groups_accumulator_supported() {
         return function.create_groups_accumulator();
     }
@@ -80,7 +80,7 @@ pub(super) fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<d
 }
 
 /// The values that `states`, one group a row, stand for.
-pub(super) fn values_of(
+pub(in crate::stateful) fn values_of(
     functions: &[Arc<AggregateFunctionExpr>],
     states: &[ArrayRef],
     rows: usize,
@@ -92,7 +92,7 @@ pub(super) fn values_of(
 }
 
 /// The state columns of all aggregates.
-pub(super) fn state_fields(functions: &[Arc<AggregateFunctionExpr>]) -> Result<Vec<FieldRef>> {
+pub(in crate::stateful) fn state_fields(functions: &[Arc<AggregateFunctionExpr>]) -> Result<Vec<FieldRef>> {
     let fields = functions.iter().map(|function| function.state_fields()).collect::<Result<Vec<_>>>()?;
     Ok(fields.into_iter().flatten().collect())
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 
 /// Keys and their numbers.
 #[derive(Debug)]
-pub(super) struct GroupTable {
+pub(in crate::stateful) struct GroupTable {
     numbers: HashTable<(u64, u32)>,
     bytes: Vec<u8>,
     ends: Vec<i32>,
@@ -18,22 +18,22 @@ pub(super) struct GroupTable {
 }
 
 impl GroupTable {
-    pub(super) fn new() -> Self {
+    pub(in crate::stateful) fn new() -> Self {
         Self { numbers: HashTable::new(), bytes: Vec::new(), ends: vec![0], hashes: Vec::new() }
     }
 
     /// How many groups there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::stateful) fn len(&self) -> usize {
         self.hashes.len()
     }
 
     /// Memory it takes.
-    pub(super) fn size_bytes(&self) -> usize {
+    pub(in crate::stateful) fn size_bytes(&self) -> usize {
         self.numbers.capacity() * 17 + self.bytes.capacity() + self.ends.capacity() * 4 + self.hashes.capacity() * 8
     }
 
     /// The number of each key's group, and the rows of `keys` with which a new group began.
-    pub(super) fn intern(&mut self, keys: &Keys) -> Result<(Vec<usize>, Vec<u32>)> {
+    pub(in crate::stateful) fn intern(&mut self, keys: &Keys) -> Result<(Vec<usize>, Vec<u32>)> {
         let mut groups = Vec::with_capacity(keys.len());
         let mut new_rows = Vec::new();
         let Self { numbers, bytes, ends, hashes } = self;
@@ -59,7 +59,7 @@ impl GroupTable {
     }
 
     /// The keys of all groups, in the order of their numbers.
-    pub(super) fn into_keys(self) -> Result<Keys> {
+    pub(in crate::stateful) fn into_keys(self) -> Result<Keys> {
         let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         let bytes = BinaryArray::new(ends, Buffer::from_vec(self.bytes), None);
         Ok(Keys::from_parts(bytes, &UInt64Array::from(self.hashes)).map_err(Error::from)?)

@@ -8,14 +8,14 @@
 //!
 //! Read next: `node.rs` (the logical node, and how it becomes physical) → `exec.rs` (a batch of it) → `emit.rs`.
 
-mod accumulators;
+pub(super) mod accumulators;
 mod element_store;
 mod emit;
 mod exec;
-mod group_table;
+pub(super) mod group_table;
 mod layout;
 mod node;
 
 pub use exec::StateAggregateExec;
 pub use node::StreamAggregateNode;
-pub(super) use node::{AggregateSpec, GroupTime};
+pub(super) use node::{AggregateSpec, GroupTime, functions_of};

@@ -254,7 +254,7 @@ pub(super) fn group_columns(partial: &AggregateExec) -> usize {
 }
 
 /// The functions of a template.
-pub(super) fn functions_of(
+pub(in crate::stateful) fn functions_of(
     template: &Arc<dyn ExecutionPlan>,
 ) -> Result<(&AggregateExec, &[Arc<AggregateFunctionExpr>])> {
     match template.downcast_ref::<AggregateExec>() {

@@ -10,12 +10,12 @@ use millstream_state::Keys;
 use crate::error::Error;
 
 /// Bytes of an Int64 in a key.
-const INT64_BYTES: usize = 9;
+pub(in crate::stateful) const INT64_BYTES: usize = 9;
 /// Bytes of a UInt16 in a key.
-const UINT16_BYTES: usize = 3;
+pub(in crate::stateful) const UINT16_BYTES: usize = 3;
 
 /// An Int64 that is not null, as a key has it.
-pub(super) fn int64_key(value: i64) -> [u8; INT64_BYTES] {
+pub(in crate::stateful) fn int64_key(value: i64) -> [u8; INT64_BYTES] {
     let mut bytes = [1; INT64_BYTES];
     bytes[1..].copy_from_slice(&(value ^ i64::MIN).to_be_bytes());
     bytes
@@ -27,17 +27,23 @@ fn int64_of(bytes: &[u8]) -> i64 {
 
 /// Puts keys together.
 #[derive(Debug)]
-pub(super) struct KeyBuilder(BinaryBuilder);
+pub(in crate::stateful) struct KeyBuilder(BinaryBuilder);
 
 impl KeyBuilder {
     /// For about `rows` keys of about `key_bytes` bytes.
-    pub(super) fn new(rows: usize, key_bytes: usize) -> Self {
+    pub(in crate::stateful) fn new(rows: usize, key_bytes: usize) -> Self {
         let bytes = rows * (key_bytes + 2 * INT64_BYTES + UINT16_BYTES);
         Self(BinaryBuilder::with_capacity(rows, bytes))
     }
 
     /// Adds a key.
-    pub(super) fn push(&mut self, time: Option<i64>, key: &[u8], sequence: Option<i64>, key_group: u16) -> Result<()> {
+    pub(in crate::stateful) fn push(
+        &mut self,
+        time: Option<i64>,
+        key: &[u8],
+        sequence: Option<i64>,
+        key_group: u16,
+    ) -> Result<()> {
         use std::io::Write;
         if let Some(time) = time {
             self.0.write_all(&int64_key(time))?;
@@ -52,23 +58,23 @@ impl KeyBuilder {
     }
 
     /// The keys.
-    pub(super) fn finish(mut self) -> Result<Keys> {
+    pub(in crate::stateful) fn finish(mut self) -> Result<Keys> {
         Ok(Keys::from_bytes(self.0.finish()).map_err(Error::from)?)
     }
 }
 
 /// A key of time, join key, sequence and key group, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyParts<'a> {
-    pub(super) time: Option<i64>,
-    pub(super) key: &'a [u8],
-    pub(super) sequence: i64,
-    pub(super) key_group: u16,
+pub(in crate::stateful) struct KeyParts<'a> {
+    pub(in crate::stateful) time: Option<i64>,
+    pub(in crate::stateful) key: &'a [u8],
+    pub(in crate::stateful) sequence: i64,
+    pub(in crate::stateful) key_group: u16,
 }
 
 impl<'a> KeyParts<'a> {
     /// Of a key with a sequence number; `has_time` says whether it begins with a time.
-    pub(super) fn of(bytes: &'a [u8], has_time: bool) -> Self {
+    pub(in crate::stateful) fn of(bytes: &'a [u8], has_time: bool) -> Self {
         let start = if has_time { INT64_BYTES } else { 0 };
         let group = bytes.len() - UINT16_BYTES;
         let sequence = group - INT64_BYTES;
@@ -83,7 +89,7 @@ impl<'a> KeyParts<'a> {
 }
 
 /// Average bytes of these keys.
-pub(super) fn average_bytes(keys: &BinaryArray) -> usize {
+pub(in crate::stateful) fn average_bytes(keys: &BinaryArray) -> usize {
     keys.value_data().len() / keys.len().max(1)
 }
 

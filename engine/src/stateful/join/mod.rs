@@ -6,7 +6,7 @@
 
 mod exec;
 mod infer;
-mod key_bytes;
+pub(super) mod key_bytes;
 mod node;
 mod range;
 mod rewrite;
