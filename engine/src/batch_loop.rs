@@ -79,7 +79,7 @@ pub(crate) struct BatchLoop {
     late_watermark_ms: i64,
     watermarks: WatermarkTracker,
     state: Option<QueryState>,
-    /// What each stateful operator evicted with in the last batch of this run.
+    /// What each stateful operator evicted with in the last batch; empty before there was one.
     evicted_ms: BTreeMap<u32, i64>,
     last_trigger_ms: Option<i64>,
     idle_since_ms: i64,
@@ -177,6 +177,12 @@ impl BatchLoop {
         let limits = recovered.last_commit.as_ref().map(committed_limits).transpose()?.unwrap_or_default();
         let nodes = stateful_nodes(planned.plan.as_ref());
         let warnings = nodes.iter().filter_map(|node| node.warning()).collect();
+        // A crash may have come between the last rows and the batch without data that flushes what they closed: Spark then waits
+        // for further rows.
+        let evicted_ms = match (&recovered.last, definition.trigger) {
+            (None, _) | (_, Trigger::Once) => BTreeMap::new(),
+            (Some(last), _) => operator_watermarks(planned.plan.as_ref(), last.watermark_ms),
+        };
         let mut committed = recovered.committed;
         committed.resize(sources.len(), None);
         Ok(Self {
@@ -201,7 +207,7 @@ impl BatchLoop {
             late_watermark_ms: last_watermark_ms,
             watermarks,
             state,
-            evicted_ms: BTreeMap::new(),
+            evicted_ms,
             last_trigger_ms: None,
             idle_since_ms: environment.clock.now_ms(),
             plan_count: 1,
