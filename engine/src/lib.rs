@@ -31,7 +31,6 @@ pub mod registry;
 pub mod schema_serde;
 pub mod sink;
 pub mod source;
-
 pub mod stateful;
 pub mod static_side;
 pub mod testing;

@@ -24,7 +24,7 @@ use crate::listener::{QueryStarted, QueryTerminated};
 use crate::manager::StreamingQueryManager;
 use crate::options::Options;
 use crate::plan::check::check_streaming;
-use crate::plan::{SinkExec, codec, limit_streams, number_streams, replace_clock_functions};
+use crate::plan::{SinkExec, StreamTable, codec, limit_streams, number_streams, replace_clock_functions};
 use crate::progress::{StreamingQueryProgress, StreamingQueryStatus, iso_timestamp};
 use crate::query_state::{QueryState, STATE_FIELD};
 use crate::registry::Registry;
@@ -100,12 +100,7 @@ async fn start_named(
     session: &dyn Session,
 ) -> Result<Arc<StreamingQuery>> {
     environment.manager.check_name(definition.name.as_deref())?;
-    check_streaming(&definition.plan, definition.output_mode)?;
-    let time_zone = session.config_options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_string());
-    let logical = replace_clock_functions(definition.plan.clone(), &time_zone)?;
-    let logical = limit_streams(logical, definition.output_mode)?;
-    let logical = make_stateful(logical, definition.output_mode, state_partitions(&definition.conf)?)?;
-    let (logical, streams) = number_streams(logical)?;
+    let (logical, streams) = stream_plan(&definition.plan, definition.output_mode, &definition.conf, session)?;
     let physical = session.create_physical_plan(&logical).await?;
 
     let sink_spec = sink_spec(&definition, &physical, &environment.registry)?;
@@ -167,6 +162,24 @@ async fn start_named(
         state,
     )?;
     launch(query, batch_loop, environment, temporary)
+}
+
+/// What `plan` becomes before it is optimised and run in `mode`, and its streams in the order of the offset log.
+///
+/// # Errors
+/// Why it cannot run so.
+pub fn stream_plan(
+    plan: &LogicalPlan,
+    mode: OutputMode,
+    conf: &Options,
+    session: &dyn Session,
+) -> Result<(LogicalPlan, Vec<StreamTable>)> {
+    check_streaming(plan, mode)?;
+    let time_zone = session.config_options().execution.time_zone.clone().unwrap_or_else(|| "UTC".to_string());
+    let logical = replace_clock_functions(plan.clone(), &time_zone)?;
+    let logical = limit_streams(logical, mode)?;
+    let logical = make_stateful(logical, mode, state_partitions(conf)?)?;
+    Ok(number_streams(logical)?)
 }
 
 /// How many state partitions the query has: as many as cores, unless the configuration says otherwise.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, SortExpr, lit};
 use datafusion::physical_plan::{collect, displayable};
 use millstream_engine::plan::has_streams;
+use millstream_engine::sink::OutputMode;
 use millstream_engine::{Error, Result};
 
 use crate::batch_writer::DataFrameWriter;
@@ -412,7 +414,7 @@ impl DataFrame {
         let planning = self.session.planning()?;
         let is_streaming = self.is_streaming();
         let (state, plan) = match is_streaming {
-            true => (planning.stream.clone(), millstream_engine::plan::number_streams(self.plan.clone())?.0),
+            true => (planning.stream.clone(), self.stream_plan(&planning.stream)?),
             false => (self.session.batch_state()?, self.plan.clone()),
         };
         let physical = state.create_physical_plan(&plan).await?;
@@ -426,6 +428,18 @@ impl DataFrame {
             self.plan.display_indent(),
             optimized.display_indent()
         ))
+    }
+
+    /// What a stream becomes before it is optimised: in the first output mode in which it may run.
+    fn stream_plan(&self, state: &SessionState) -> Result<LogicalPlan> {
+        let conf = self.session.conf();
+        let plan = |mode| millstream_engine::query::stream_plan(&self.plan, mode, conf.options(), state);
+        let planned = plan(OutputMode::Append);
+        let others = || [OutputMode::Update, OutputMode::Complete].into_iter().find_map(|mode| plan(mode).ok());
+        match planned {
+            Ok((plan, _)) => Ok(plan),
+            Err(refused) => others().map(|(plan, _)| plan).ok_or(refused),
+        }
     }
 
     pub(crate) fn refuse_stream(&self) -> Result<()> {
