@@ -32,8 +32,8 @@ pub use millstream_engine::{
 };
 pub use millstream_sql::{
     Condition, DataFrame, DataFrameReader, DataFrameWriter, DataStreamReader, DataStreamWriter, ForeachBatchError,
-    ForeachWriter, GroupedFrame, Row, SchemaArgument, StreamSession, StreamSessionBuilder, conf, functions, printing,
-    statements,
+    ForeachWriter, GroupedFrame, Row, SchemaArgument, StreamSession, StreamSessionBuilder, TimeWindows, conf,
+    functions, printing, session_window, statements, window, window_time,
 };
 
 /// DataFusion, whose expressions and types are those of the interface.
@@ -54,5 +54,7 @@ pub mod prelude {
     pub use millstream_sql::functions::{
         avg, collect_list, collect_set, count, count_all, count_distinct, first, last, max, max_by, min, min_by, sum,
     };
-    pub use millstream_sql::{DataFrame, ForeachWriter, Row, StreamSession, StreamSessionBuilder};
+    pub use millstream_sql::{
+        DataFrame, ForeachWriter, Row, StreamSession, StreamSessionBuilder, session_window, window, window_time,
+    };
 }

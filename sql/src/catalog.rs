@@ -18,6 +18,7 @@ use millstream_engine::source::SourceSpec;
 use millstream_engine::{Error, Result};
 
 use crate::conf::Conf;
+use crate::streams::take_idle_timeout_ms;
 
 /// The one catalog.
 pub(crate) const CATALOG: &str = "spark_catalog";
@@ -59,9 +60,18 @@ impl Table {
     /// The columns of the table read as a stream, or as a batch.
     pub(crate) async fn schema(&self, registry: &Registry, conf: &Conf, streaming: bool) -> Result<SchemaRef> {
         let provider = registry.source(&self.connector)?;
-        let options = conf.with_option_defaults(&self.connector, self.options.clone());
+        let options = self.source_options(conf)?;
         let schema = provider.schema(self.columns.clone(), &options, streaming, conf.options()).await;
         schema.map_err(|e| Error::new(e.kind(), format!("table {}: {}", self.name, e.message())))
+    }
+}
+
+impl Table {
+    /// The options of its connector, read as a table.
+    fn source_options(&self, conf: &Conf) -> Result<Options> {
+        let mut options = self.options.clone();
+        take_idle_timeout_ms(&mut options)?;
+        Ok(conf.with_option_defaults(&self.connector, options))
     }
 }
 
@@ -190,7 +200,7 @@ impl SchemaProvider for Catalog {
             Some(Entry::Table(table)) => {
                 let conf = self.conf();
                 let schema = table.schema(&self.0.registry, &conf, false).await?;
-                let options = conf.with_option_defaults(&table.connector, table.options.clone());
+                let options = table.source_options(&conf)?;
                 let spec = SourceSpec { connector: table.connector.clone(), options, schema };
                 Arc::new(BatchTable::new(spec, Arc::clone(&self.0.registry)).named(table.name.clone()))
             }
@@ -297,12 +307,13 @@ pub(crate) struct QueryStreams(Mutex<Vec<StreamTable>>);
 
 impl QueryStreams {
     /// The stream that `spec` tells of.
-    pub(crate) fn stream(&self, spec: SourceSpec, registry: &Registry) -> StreamTable {
+    pub(crate) fn stream(&self, spec: SourceSpec, idle_timeout_ms: Option<u64>, registry: &Registry) -> StreamTable {
         let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = streams.iter().find(|stream| *stream.spec() == spec) {
+        let is_same = |stream: &&StreamTable| *stream.spec() == spec && stream.idle_timeout_ms() == idle_timeout_ms;
+        if let Some(known) = streams.iter().find(is_same) {
             return known.clone();
         }
-        let stream = StreamTable::new(spec, registry);
+        let stream = StreamTable::new(spec, registry).with_idle_timeout_ms(idle_timeout_ms);
         streams.push(stream.clone());
         stream
     }

@@ -17,6 +17,7 @@ use crate::batch_writer::DataFrameWriter;
 use crate::columns::{find_column, resolve, resolve_all};
 use crate::dialect;
 use crate::functions;
+use crate::grouping::with_windows;
 use crate::hidden_columns::{METADATA, names_hidden, names_hidden_in_sql, reveal_in_frame};
 use crate::printing;
 use crate::session::StreamSession;
@@ -92,7 +93,8 @@ impl DataFrame {
         let exprs: Vec<Expr> = exprs.into_iter().collect();
         let frame = self.reaching(exprs.iter().any(names_hidden))?;
         let exprs = resolve_all(exprs, frame.plan.schema())?;
-        self.with_plan(LogicalPlanBuilder::from(frame.plan).project(exprs)?)
+        let (plan, exprs) = with_windows(frame.plan, exprs)?;
+        self.with_plan(LogicalPlanBuilder::from(plan).project(exprs)?)
     }
 
     /// The values of SQL expressions: `["k", "v * 2 AS v2", "upper(k) AS u"]`.
@@ -283,11 +285,6 @@ impl DataFrame {
         )?)
     }
 
-    /// Groups rows by `keys`, for [`GroupedFrame::agg`].
-    pub fn group_by(&self, keys: impl IntoIterator<Item = Expr>) -> GroupedFrame {
-        GroupedFrame { frame: self.clone(), keys: keys.into_iter().collect() }
-    }
-
     /// The rows in order: `[col("v").sort(true, true)]`.
     ///
     /// # Errors
@@ -309,14 +306,6 @@ impl DataFrame {
         self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).limit(0, Some(rows))?)
     }
 
-    /// The rows without repetitions.
-    ///
-    /// # Errors
-    /// Never for a frame that could be made.
-    pub fn distinct(&self) -> Result<Self> {
-        self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).distinct()?)
-    }
-
     /// Gives the frame a name that SQL can use, in place of a view of that name. A view over a stream is a stream.
     ///
     /// # Errors
@@ -335,6 +324,11 @@ impl DataFrame {
     fn expr(&self, text: &str) -> Result<Expr> {
         let planning = self.session.planning()?;
         Ok(dialect::plan_expression(&planning.batch, self.plan.schema(), text)?)
+    }
+
+    /// `plan` in the same session.
+    pub(crate) fn over(&self, plan: LogicalPlan) -> Result<Self> {
+        self.with_plan(LogicalPlanBuilder::from(plan))
     }
 
     fn with_plan(&self, builder: LogicalPlanBuilder) -> Result<Self> {
@@ -449,25 +443,5 @@ impl DataFrame {
             )),
             false => Ok(()),
         }
-    }
-}
-
-/// Rows grouped by keys.
-#[derive(Clone, Debug)]
-pub struct GroupedFrame {
-    frame: DataFrame,
-    keys: Vec<Expr>,
-}
-
-impl GroupedFrame {
-    /// A row for each group: its keys and the values of `aggregates`.
-    ///
-    /// # Errors
-    /// As [`DataFrame::select`].
-    pub fn agg(&self, aggregates: impl IntoIterator<Item = Expr>) -> Result<DataFrame> {
-        let schema = self.frame.plan.schema();
-        let keys = resolve_all(self.keys.clone(), schema)?;
-        let aggregates = resolve_all(aggregates, schema)?;
-        self.frame.with_plan(LogicalPlanBuilder::from(self.frame.plan.clone()).aggregate(keys, aggregates)?)
     }
 }

@@ -16,6 +16,7 @@ use crate::catalog::Entry;
 use crate::dataframe::DataFrame;
 use crate::hidden_columns;
 use crate::session::StreamSession;
+use crate::streams::take_idle_timeout_ms;
 
 /// The columns of a source: a DDL string (`"k STRING, v BIGINT"`) or an Arrow schema.
 #[derive(Clone, Debug)]
@@ -80,11 +81,12 @@ impl Reader {
         let format = self.format.or_else(|| conf.get("spark.sql.sources.default")).unwrap_or_default().to_lowercase();
         let given = self.schema.map(|schema| schema.schema()).transpose()?;
         let registry = self.session.registry();
+        let idle_timeout_ms = take_idle_timeout_ms(&mut self.options)?;
         self.options = conf.with_option_defaults(&format, self.options);
         let schema = registry.source(&format)?.schema(given, &self.options, streaming, conf.options()).await?;
         let spec = SourceSpec { connector: format.clone(), options: self.options, schema };
         let table: Arc<dyn TableProvider> = match streaming {
-            true => Arc::new(StreamTable::new(spec, registry)),
+            true => Arc::new(StreamTable::new(spec, registry).with_idle_timeout_ms(idle_timeout_ms)),
             false => Arc::new(BatchTable::new(spec, Arc::clone(registry))),
         };
         // A name of its own, so that two loads can be joined.

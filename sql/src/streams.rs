@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, SchemaRef};
 use datafusion::common::{Column, Result as DfResult, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use millstream_engine::options::Options;
 use millstream_engine::plan::{TimeWindowNode, WatermarkNode, WindowKind, Windows, has_streams};
 use millstream_engine::source::SourceSpec;
 use millstream_engine::stateful::DeduplicateNode;
@@ -61,9 +62,11 @@ impl SessionStreams {
         for (key, value) in options {
             all.set(key, value);
         }
+        let idle_timeout_ms = take_idle_timeout_ms(&mut all)?;
         let options = self.catalog.conf().with_option_defaults(&table.connector, all);
         let spec = SourceSpec { connector: table.connector.clone(), options, schema };
-        let source = provider_as_source(Arc::new(self.streams.stream(spec, self.catalog.registry())));
+        let stream = self.streams.stream(spec, idle_timeout_ms, self.catalog.registry());
+        let source = provider_as_source(Arc::new(stream));
         Ok(hidden_columns::scan(name.clone(), source)?)
     }
 }
@@ -158,6 +161,23 @@ pub(crate) fn time_window(input: LogicalPlan, window: &TimeWindow) -> Result<Log
         }
     };
     TimeWindowNode::plan(input, time, kind, window.name.clone())
+}
+
+/// The option of a source that says after what time without rows it no longer holds watermarks back.
+const IDLE_TIMEOUT: &str = "watermarkIdleTimeout";
+
+/// Takes [`IDLE_TIMEOUT`] off the options of a source, in milliseconds: it is not the connector's.
+///
+/// # Errors
+/// `Invalid` where it is no interval, or not positive.
+pub(crate) fn take_idle_timeout_ms(options: &mut Options) -> Result<Option<u64>> {
+    let Some(text) = options.remove(IDLE_TIMEOUT) else { return Ok(None) };
+    let says = |why: &str| Error::invalid(format!("option {IDLE_TIMEOUT} is '{text}': {why}"));
+    let timeout_ms = parse_interval(&text).map_err(|why| says(&why))?.delay_ms();
+    match timeout_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0) {
+        Some(timeout_ms) => Ok(Some(timeout_ms)),
+        None => Err(says("expected a positive interval such as '30 seconds'")),
+    }
 }
 
 /// A length of `window` in microseconds: the text of an interval, or an interval.

@@ -113,6 +113,11 @@ async fn stateless_scenarios_answer_as_spark_does() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deduplication_answers_as_spark_does() -> TestResult {
+    check(Scenario::read_lines("fixtures/spark/scenarios/dedup.jsonl")?, |_, _| false).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_spark_refuses_is_refused() -> TestResult {
     check(Scenario::read_lines("fixtures/spark/scenarios/refused.jsonl")?, |scenario, _| scenario.is_answered()).await
 }
@@ -136,6 +141,7 @@ fn the_lists_are_up_to_date() -> TestResult {
         "fixtures/spark/scenarios/refused.jsonl",
         "fixtures/spark/scenarios/joins.jsonl",
         "fixtures/spark/scenarios/sessions.jsonl",
+        "fixtures/spark/scenarios/dedup.jsonl",
     ] {
         scenarios.extend(Scenario::read_lines(file)?);
     }

@@ -27,6 +27,6 @@ mod statement;
 pub use error::SyntaxError;
 pub use interval::{Interval, IntervalField, parse_interval};
 pub use parser::{parse_expression, parse_script};
-pub use plan::{StreamCatalog, TimeWindow, plan_expression, plan_query};
+pub use plan::{StreamCatalog, TimeWindow, plan_expression, plan_query, several_windows};
 pub use relations::{StreamRelation, WatermarkClause};
 pub use statement::{CreateTable, CreateView, DropKind, Name, ParsedStatement, SqlQuery, Statement};

@@ -41,7 +41,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::ScalarUDF;
 
 use arrays::{build as array_build, cut as array_cut, element, order as array_order, sequence, sets};
-use datetime::{arithmetic, clock, epoch, fields, make, pattern, truncate};
+use datetime::{arithmetic, clock, epoch, fields, make, pattern, truncate, window_time};
 use function::Function as F;
 use math::{bits, modulo, real, round, tried};
 use text::{case, cut, encode, format, join, measure, pad, search};
@@ -351,6 +351,7 @@ static FUNCTIONS: &[F] = &[
     F::new("unix_seconds", &[epoch::only_instant], gives_long, epoch::unix_seconds),
     F::new("unix_millis", &[epoch::only_instant], gives_long, epoch::unix_millis),
     F::new("unix_micros", &[epoch::only_instant], gives_long, epoch::unix_micros),
+    F::new("window_time", &[any], window_time::window_time_type, window_time::window_time),
     F::new("timestamp_seconds", &[epoch::seconds_arg], gives_timestamp, epoch::timestamp_seconds),
     F::new("timestamp_millis", &[integer_as_long], gives_timestamp, epoch::timestamp_millis),
     F::new("timestamp_micros", &[integer_as_long], gives_timestamp, epoch::timestamp_micros),

@@ -36,6 +36,8 @@ use super::parser::parse_expression;
 use super::relations;
 use super::statement::SqlQuery;
 use crate::hidden_columns;
+pub use time_window::several_windows;
+
 use scope::Scope;
 
 /// What a session knows about streams: how the relations that SQL has no plan for become plans.

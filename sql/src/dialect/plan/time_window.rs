@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 use sqlparser::ast::{self, Select};
 
@@ -27,7 +27,9 @@ impl Planner<'_> {
         order_by: Option<&ast::OrderBy>,
         scope: &mut Scope<'_>,
     ) -> Result<LogicalPlan> {
-        for function in calls(select, order_by) {
+        let calls = calls(select, order_by);
+        check_one_window(&calls)?;
+        for function in calls {
             let name = function.name.to_string().to_lowercase();
             let arguments =
                 arguments(&function)?.into_iter().map(|argument| self.expr(argument, scope)).collect::<Result<_>>()?;
@@ -57,6 +59,22 @@ impl Planner<'_> {
         }
         Ok(plan)
     }
+}
+
+fn check_one_window(calls: &[ast::Function]) -> Result<()> {
+    let mut texts: Vec<String> = calls.iter().map(|call| call.to_string().to_lowercase()).collect();
+    texts.sort();
+    texts.dedup();
+    if texts.len() > 1 { Err(several_windows(&texts)) } else { Ok(()) }
+}
+
+/// Why there can be one window only: two would make a row belong to every pair of them.
+pub fn several_windows(calls: &[String]) -> DataFusionError {
+    DataFusionError::Plan(format!(
+        "[_LEGACY_ERROR_TEMP_1039] several windows in one GROUP BY or select list are not supported, because a row would belong to \
+         every pair of them: {}; keep one, and group its result by the other in a query around it",
+        calls.join(" and ")
+    ))
 }
 
 /// The different calls, in the order they are written: GROUP BY first, as it is where they belong.

@@ -19,6 +19,7 @@ pub(super) mod fields;
 pub(super) mod make;
 pub(super) mod pattern;
 pub(super) mod truncate;
+pub(super) mod window_time;
 
 /// Microseconds of an argument's calendar: a TIMESTAMP in the session's zone, a TIMESTAMP_NTZ as it is.
 pub(super) struct Local<'a> {

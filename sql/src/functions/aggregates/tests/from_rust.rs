@@ -14,7 +14,7 @@ use crate::functions::{avg, count_all, count_distinct, first, ignore_nulls, max_
 async fn calls_from_rust_are_sparks() -> Result<()> {
     let session = StreamSessionBuilder::new().build().await?;
     let rows = "SELECT * FROM VALUES (1, 1, 1.50, 'a'), (1, 2, 2.25, CAST(NULL AS STRING)), (2, 3, NULL, NULL), (2, 5, 0.10, 'b') AS t(g, v, d, s)";
-    let frame = session.sql(rows).await?.group_by([col("G")]);
+    let frame = session.sql(rows).await?.group_by([col("G")])?;
     let frame = frame.agg([
         count_all().alias("n"),
         count_distinct(col("s")).alias("names"),
