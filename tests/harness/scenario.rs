@@ -41,6 +41,9 @@ pub struct Scenario {
     /// The condition of Spark's error.
     #[serde(default)]
     pub condition: Option<String>,
+    /// The figures of the stateful operators after each batch, where they were recorded.
+    #[serde(default)]
+    pub state: Option<Vec<Value>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -80,6 +83,11 @@ impl Scenario {
         }
         scenarios.sort_by(|a: &Self, b| a.name.cmp(&b.name));
         Ok(scenarios)
+    }
+
+    /// The output mode.
+    pub fn output_mode(&self) -> Result<OutputMode> {
+        OutputMode::parse(&self.mode)
     }
 
     /// Whether an answer is recorded.

@@ -5,6 +5,8 @@ mod bad_input;
 mod command;
 mod conformance;
 mod crash_points;
+mod deduplication;
+mod event_time;
 mod file_metadata;
 mod joins;
 mod kafka_genuine;
