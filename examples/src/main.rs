@@ -9,6 +9,7 @@ mod kafka_to_console;
 mod kafka_to_kafka;
 mod quickstart;
 mod rate_to_memory;
+mod windowed_counts;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,9 @@ const EXAMPLES: &[Example] = &[
     }),
     ("rate_to_memory", "generated rows into a table in memory, queried with SQL while it grows", || {
         Box::pin(rate_to_memory::run())
+    }),
+    ("windowed_counts", "views and visitors in sliding windows, repeated clicks counted once", || {
+        Box::pin(windowed_counts::run())
     }),
 ];
 

@@ -17,7 +17,7 @@ use crate::batch_writer::DataFrameWriter;
 use crate::columns::{find_column, resolve, resolve_all};
 use crate::dialect;
 use crate::functions;
-use crate::grouping::with_windows;
+use crate::grouping::{refuse_marks, with_windows};
 use crate::hidden_columns::{METADATA, names_hidden, names_hidden_in_sql, reveal_in_frame};
 use crate::printing;
 use crate::session::StreamSession;
@@ -339,6 +339,7 @@ impl DataFrame {
             }
             plan => plan,
         };
+        refuse_marks(&plan)?;
         Ok(Self { session: self.session.clone(), plan })
     }
 }

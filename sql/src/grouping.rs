@@ -4,7 +4,7 @@
 //! the mark becomes that column.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result as DfResult, plan_err};
 use datafusion::logical_expr::utils::find_aggregate_exprs;
 use datafusion::logical_expr::{
@@ -111,7 +111,7 @@ pub(crate) fn with_windows(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<(Logic
             if is_mark(expr) && !calls.contains(expr) {
                 calls.push(expr.clone());
             }
-            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+            Ok(TreeNodeRecursion::Continue)
         })?;
     }
     let call = match &calls[..] {
@@ -145,11 +145,51 @@ pub(crate) fn with_windows(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<(Logic
     Ok((plan, replaced))
 }
 
+/// Whether `plan` itself asks for a window that nobody has made.
+pub(crate) fn refuse_marks(plan: &LogicalPlan) -> Result<()> {
+    let mut found = None;
+    plan.apply_expressions(|expr| {
+        expr.apply(|expr| {
+            if is_mark(expr) {
+                found = Some(expr.schema_name().to_string());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    match found {
+        None => Ok(()),
+        Some(call) => Err(Error::invalid(format!("{call} can be used in group_by and select only"))),
+    }
+}
+
 fn is_mark(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(call) if matches!(call.name(), WINDOW | SESSION_WINDOW))
 }
 
 /// Rows grouped by keys.
+///
+/// ```
+/// use datafusion::logical_expr::col;
+/// use millstream_sql::functions::{count_all, count_distinct};
+/// use millstream_sql::{StreamSessionBuilder, window};
+///
+/// # #[tokio::main]
+/// # async fn main() -> millstream_engine::Result<()> {
+/// let session = StreamSessionBuilder::new().build().await?;
+/// let rows = "VALUES ('ada', 'home', 10), ('eve', 'home', 70), ('ada', 'home', 30), ('ada', 'home', 30) AS t(user, page, s)";
+/// let clicks = session.sql(&format!("SELECT user, page, timestamp_seconds(s) AS at FROM {rows}")).await?;
+/// let views = clicks
+///     .with_watermark("at", "10 minutes")?
+///     .drop_duplicates(["user", "at"])?
+///     .group_by([window(col("at"), "1 minute").slide("30 seconds").into(), col("page")])?
+///     .agg([count_all().alias("views"), count_distinct(col("user")).alias("visitors")])?;
+/// // [-30 s, 30 s), [0, 60 s), [30 s, 90 s), [60 s, 120 s)
+/// assert_eq!(views.filter("views = 2")?.count().await?, 2);
+/// assert_eq!(views.filter("visitors = 2")?.count().await?, 1);
+/// assert_eq!(views.count().await?, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct GroupedFrame {
     frame: DataFrame,
@@ -187,11 +227,7 @@ impl GroupedFrame {
         let output = self.keys.iter().chain(&aggregates).map(|expr| {
             let replaced =
                 expr.clone().transform_down(|expr| match known.iter().find(|(known, _)| *known == expr) {
-                    Some((_, column)) => Ok(Transformed::new(
-                        column.clone(),
-                        true,
-                        datafusion::common::tree_node::TreeNodeRecursion::Jump,
-                    )),
+                    Some((_, column)) => Ok(Transformed::new(column.clone(), true, TreeNodeRecursion::Jump)),
                     None => Ok(Transformed::no(expr)),
                 })?;
             Ok(replaced.data)

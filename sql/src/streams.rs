@@ -182,9 +182,13 @@ pub(crate) fn take_idle_timeout_ms(options: &mut Options) -> Result<Option<u64>>
 
 /// A length of `window` in microseconds: the text of an interval, or an interval.
 fn length_micros(length: &Expr) -> Result<i64> {
+    let shown = match length.clone().unalias() {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => text,
+        other => other.to_string(),
+    };
     let says = |what: &str| {
         Err(Error::invalid(format!(
-            "the size, slide and start of window must be intervals such as '5 minutes', but '{length}' {what}"
+            "the size, slide and start of window must be intervals such as '5 minutes', but '{shown}' {what}"
         )))
     };
     match length.clone().unalias() {

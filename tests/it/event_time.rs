@@ -74,6 +74,16 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         "SELECT * FROM (SELECT window, count(*) AS n FROM STREAM ev WATERMARK ts DELAY OF INTERVAL 1 MINUTE GROUP BY window(ts, '5 minutes')) WATERMARK window DELAY OF INTERVAL 1 MINUTE",
         &["'window'", "'ts'", "leave the second out"],
     ),
+    (
+        "update",
+        "SELECT n, count(*) AS c FROM (SELECT k, count(*) AS n FROM STREAM ev GROUP BY k) GROUP BY n",
+        &["another aggregation", "update", "use append"],
+    ),
+    (
+        "complete",
+        "SELECT count(*) AS c FROM (SELECT DISTINCT k FROM STREAM ev)",
+        &["another aggregation", "complete", "use append"],
+    ),
     ("append", "SELECT window_time(ts) AS t FROM STREAM ev", &["window_time", "window(…)", "TIMESTAMP"]),
     (
         "append",

@@ -93,10 +93,15 @@ def cases():
     counted = "SELECT window AS w, k, count(*) AS n FROM {} GROUP BY window(ts, '5 seconds'), k"
     yield case("of_windows", LONG, f"SELECT DISTINCT ON (w, n) * FROM ({counted.format('STREAM ev ' + CLAUSE)})",
                [WATERMARK, ["then", counted.format("input")], ["dropDuplicates", ["w", "n"]]])
-    yield case("of_counts", LONG, f"SELECT DISTINCT ON (n) * FROM ({counted.format('STREAM ev ' + CLAUSE)})",
-               [WATERMARK, ["then", counted.format("input")], ["dropDuplicates", ["n"]]])
-    yield case("of_counts_update", LONG, f"SELECT DISTINCT ON (n) * FROM ({counted.format('STREAM ev ' + CLAUSE)})",
-               [WATERMARK, ["then", counted.format("input")], ["dropDuplicates", ["n"]]], mode="update")
+    yield case("of_counts", LONG, f"SELECT n FROM (SELECT DISTINCT ON (n) * FROM ({counted.format('STREAM ev ' + CLAUSE)}))",
+               [WATERMARK, ["then", counted.format("input")], ["dropDuplicates", ["n"]], ["select", "n"]])
+    yield case("of_counts_update", LONG, f"SELECT n FROM (SELECT DISTINCT ON (n) * FROM ({counted.format('STREAM ev ' + CLAUSE)}))",
+               [WATERMARK, ["then", counted.format("input")], ["dropDuplicates", ["n"]], ["select", "n"]], mode="update")
+    yield case("of_counts_complete", LONG, f"SELECT n FROM (SELECT DISTINCT ON (n) * FROM ({counted.format('STREAM ev ' + CLAUSE)}))",
+               [WATERMARK, ["then", counted.format("input")], ["dropDuplicates", ["n"]], ["select", "n"]], mode="complete")
+    for mode in ["update", "complete"]:
+        yield case(f"counts_of_counts_{mode}", LONG, f"SELECT n, count(*) AS c FROM ({counted.format('STREAM ev ' + CLAUSE)}) GROUP BY n",
+                   [WATERMARK, ["then", counted.format("input")], ["then", "SELECT n, count(*) AS c FROM input GROUP BY n"]], mode=mode)
     yield case("of_a_union", LONG, f"SELECT DISTINCT ON (k) WITHIN WATERMARK * FROM (SELECT * FROM STREAM ev UNION ALL SELECT * FROM STREAM ev) {CLAUSE}",
                [["then", "SELECT * FROM input UNION ALL SELECT * FROM input"], WATERMARK, ["dropDuplicatesWithinWatermark", ["k"]]])
     yield case("limited", LONG, "SELECT * FROM (SELECT DISTINCT ON (k) * FROM STREAM ev) LIMIT 2", [["dropDuplicates", ["k"]], ["limit", 2]])

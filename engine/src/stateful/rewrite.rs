@@ -11,7 +11,7 @@ use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
 use super::dedup::DeduplicateNode;
 use super::elements::elements_kind;
 use super::event_time::{is_event_time, watermark_of};
-use super::join::{join_streams, push_filters};
+use super::join::{changes_its_rows, join_streams, push_filters};
 use super::session::{SessionSpec, StreamSessionNode, in_grouping_sets, session_among};
 use super::time_key::TimeKind;
 use crate::error::{Error, Result};
@@ -92,6 +92,13 @@ impl Rewrite {
     }
 
     fn aggregate(&mut self, aggregate: Aggregate) -> Result<LogicalPlan> {
+        if self.mode != OutputMode::Append && changes_its_rows(&aggregate.input) {
+            return Err(Error::invalid(format!(
+                "an aggregation of another aggregation over a stream is not supported in output mode {}: a group that changes would \
+                 be counted again; use append, with a WATERMARK and windows in both",
+                self.mode
+            )));
+        }
         in_grouping_sets(&aggregate.group_expr, &aggregate.input)?;
         if let Some(session) = session_among(&aggregate.group_expr, &aggregate.input) {
             return self.sessions(aggregate, session);

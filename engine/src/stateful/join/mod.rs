@@ -17,7 +17,7 @@ mod work;
 
 pub use exec::StreamJoinExec;
 pub use node::StreamJoinNode;
-pub(crate) use rewrite::{join_streams, push_filters};
+pub(crate) use rewrite::{changes_its_rows, join_streams, push_filters};
 use spec::StreamJoinType;
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::joining::JoinSideOf;
 use crate::plan::has_streams;
 use crate::sink::OutputMode;
-use crate::stateful::StreamAggregateNode;
 use crate::stateful::event_time::{event_time_columns, is_event_time};
+use crate::stateful::{StreamAggregateNode, StreamSessionNode};
 
 /// Whether two streams are joined anywhere in `plan`.
 fn joins_streams(plan: &LogicalPlan) -> bool {
@@ -112,12 +112,14 @@ pub(crate) fn join_streams(join: Join, mode: OutputMode, operator: u32, partitio
 }
 
 /// Whether an aggregation below gives groups out before they are final.
-fn changes_its_rows(plan: &LogicalPlan) -> bool {
+pub(crate) fn changes_its_rows(plan: &LogicalPlan) -> bool {
     let mut found = false;
     // The closure does not fail, so neither does the walk.
     let _ = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Extension(extension) = node {
-            found |= extension.node.as_any().downcast_ref::<StreamAggregateNode>().is_some();
+            let node = extension.node.as_any();
+            found |= node.downcast_ref::<StreamAggregateNode>().is_some();
+            found |= node.downcast_ref::<StreamSessionNode>().is_some();
         }
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
