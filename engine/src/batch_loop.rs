@@ -3,45 +3,46 @@
 //! A batch, in [`BatchLoop::run_batch`]: the intent is durable → the plan runs → the sink commits → the commit is durable →
 //! progress. Until the sink begins to commit, a batch can be abandoned at any moment; from then on it is finished.
 
+mod report;
+mod run;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use datafusion_execution::TaskContext;
-use datafusion_execution::config::SessionConfig;
+use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::execution_plan::reset_plan_states;
-use datafusion_physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::FutureExt;
 use futures::future::{join_all, select_all, try_join_all};
-use futures::{FutureExt, TryStreamExt};
+use millstream_state::Commit as StateCommit;
 use serde_json::{Map, Value};
-use tokio::task::JoinSet;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::batch_context::{BatchContext, OperatorWatermarks};
+use run::{InBatch, input_rows, run_plan};
+use settings::Settings;
+
 use crate::checkpoint::{Checkpoint, CommitEntry, OffsetEntry, PINNED_CONF, Purge, Recovered};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::QueryIdle;
 use crate::manager::StreamingQueryManager;
-use crate::observations::{Observations, Observed};
+use crate::observations::Observed;
 use crate::options::Options;
-use crate::plan::{LIMITS_FIELD, SharedScans, SinkExec, SourceExec, limit_counts};
-use crate::progress::{
-    SinkProgress, SourceProgress, StateOperatorProgress, StaticTableProgress, StreamingQueryProgress, iso_timestamp,
-    rows_per_second,
-};
+use crate::plan::{LIMITS_FIELD, SinkExec, limit_counts};
+use crate::progress::iso_timestamp;
 use crate::query::{Environment, QueryDefinition, StreamingQuery};
-use crate::query_state::{QueryState, STATE_FIELD, StateBatch};
+use crate::query_state::{QueryState, STATE_FIELD};
 use crate::registry::Registry;
 use crate::sink::{BatchRows, Delivery, Sink};
 use crate::source::{Offset, ReadLimit, Source};
-use crate::stateful::{StatefulNode, operator_watermarks, stateful_nodes, watermark_specs};
-use crate::static_side::{StaticListing, StaticSides, StaticTables, static_nodes};
+use crate::stateful::{operator_watermarks, stateful_nodes, watermark_specs};
+use crate::static_side::{StaticSides, StaticTables, static_nodes};
 use crate::trigger::{Trigger, next_trigger_ms};
 use crate::watermark::{WatermarkPolicy, WatermarkTracker};
-use millstream_state::Commit as StateCommit;
 
 /// The field of `commits/N` that says what each watermark of the plan has reached.
 const WATERMARKS_FIELD: &str = "watermarks";
@@ -88,42 +89,6 @@ pub(crate) struct BatchLoop {
     static_tables: StaticTables,
     /// Rows that each limit of the plan has let through.
     limits: BTreeMap<u32, u64>,
-}
-
-/// The configuration the loop itself reads.
-struct Settings {
-    min_batches_to_retain: u64,
-    polling_delay_ms: i64,
-    idle_event_ms: i64,
-    no_data_batches: bool,
-}
-
-impl Settings {
-    fn read(conf: &Options) -> Result<Self> {
-        let number = |key: &str, default: u64| match conf.get(key) {
-            None => Ok(default),
-            Some(text) => text
-                .trim_end_matches("ms")
-                .trim()
-                .parse::<u64>()
-                .map_err(|_| Error::invalid(format!("configuration '{key}' is '{text}', expected a whole number"))),
-        };
-        let millis = |key, default| Ok::<_, Error>(i64::try_from(number(key, default)?).unwrap_or(i64::MAX));
-        let min_batches_to_retain = number("spark.sql.streaming.minBatchesToRetain", 100)?;
-        if min_batches_to_retain == 0 {
-            return Err(Error::invalid(
-                "configuration 'spark.sql.streaming.minBatchesToRetain' is '0', expected a positive whole number",
-            ));
-        }
-        Ok(Self {
-            min_batches_to_retain,
-            polling_delay_ms: millis("spark.sql.streaming.pollingDelay", 10)?,
-            idle_event_ms: millis("spark.sql.streaming.noDataProgressEventInterval", 10_000)?,
-            no_data_batches: !conf
-                .get("spark.sql.streaming.noDataMicroBatches.enabled")
-                .is_some_and(|text| text.eq_ignore_ascii_case("false")),
-        })
-    }
 }
 
 /// What one batch is about to do: its intent, durable.
@@ -450,54 +415,6 @@ impl BatchLoop {
         state.commit(batch).await.map(Some)
     }
 
-    fn batch_context(
-        &self,
-        intent: &Intent,
-        attempt: Uuid,
-        splits: BTreeMap<u32, Vec<crate::source::Split>>,
-        static_tables: BTreeMap<u64, StaticListing>,
-    ) -> BatchContext {
-        let plan = self.planned.plan.as_ref();
-        let late_ms = operator_watermarks(plan, self.late_watermark_ms);
-        let eviction_ms = operator_watermarks(plan, intent.entry.watermark_ms);
-        let operators = eviction_ms.into_iter().map(|(operator, eviction_ms)| {
-            let late_ms = late_ms.get(&operator).copied().unwrap_or(0);
-            (operator, OperatorWatermarks { late_ms, eviction_ms })
-        });
-        BatchContext {
-            batch_id: intent.batch_id,
-            attempt,
-            batch_timestamp_ms: intent.entry.timestamp_ms,
-            operators: operators.collect(),
-            splits,
-            static_tables,
-            limits: self.limits.clone(),
-        }
-    }
-
-    fn task_context(&self, batch: BatchContext, in_batch: &InBatch) -> Arc<TaskContext> {
-        let base = &self.planned.task_context;
-        let config: SessionConfig =
-            Arc::new(batch).install(base.session_config().clone(), Arc::clone(&self.planned.registry));
-        let mut config = config
-            .with_extension(Arc::clone(&self.static_sides))
-            .with_extension(Arc::<SharedScans>::default())
-            .with_extension(Arc::clone(&in_batch.observations));
-        if let Some(state) = &in_batch.state {
-            config = config.with_extension(Arc::clone(state));
-        }
-        Arc::new(TaskContext::new(
-            None,
-            base.session_id(),
-            config,
-            base.scalar_functions().clone(),
-            base.higher_order_functions().clone(),
-            base.aggregate_functions().clone(),
-            base.window_functions().clone(),
-            base.runtime_env(),
-        ))
-    }
-
     /// Makes the batch visible in the sink; rows written. A sink with writers asks the fence itself, right before its rows
     /// are seen.
     async fn commit_sink(
@@ -551,98 +468,6 @@ impl BatchLoop {
         let event = QueryIdle { id: self.query.id(), run_id: self.query.run_id(), timestamp: iso_timestamp(now_ms) };
         self.manager.notify(|listener| listener.on_query_idle(&event));
     }
-
-    /// The tables beside the streams, and the rows that were read of each since the last call.
-    fn static_tables_read(&self) -> Vec<StaticTableProgress> {
-        let built = self.static_sides.take_built();
-        let rows = |number| built.get(number).copied().unwrap_or(0);
-        let tables = self.static_nodes.iter();
-        tables.map(|(number, name)| StaticTableProgress { name: name.clone(), build_rows: rows(number) }).collect()
-    }
-
-    /// The watermark of the batch, and the times that the plan's first watermark saw; nothing without a watermark.
-    fn event_time(&self, intent: &Intent, observed: &Observed) -> BTreeMap<String, String> {
-        let mut entries = BTreeMap::new();
-        if !self.watermarks.is_used() {
-            return entries;
-        }
-        entries.insert("watermark".to_string(), iso_timestamp(intent.entry.watermark_ms));
-        if let Some(times) = observed.event_times.values().next() {
-            let average_ms = i64::try_from(times.sum_ms / i128::from(times.count.max(1))).unwrap_or(0);
-            for (name, at_ms) in [("max", times.max_ms), ("min", times.min_ms), ("avg", average_ms)] {
-                entries.insert(name.to_string(), iso_timestamp(at_ms));
-            }
-        }
-        entries
-    }
-
-    /// What became of each operator's state, the root's first.
-    fn state_operators(&self, ran: &Ran) -> Vec<StateOperatorProgress> {
-        let Some(state) = &self.state else { return Vec::new() };
-        let sizes = state.sizes();
-        let of = |node: &dyn StatefulNode| {
-            let counts = ran.observed.operators.get(&node.operator()).cloned().unwrap_or_default();
-            let size = sizes.get(&node.operator()).copied().unwrap_or_default();
-            StateOperatorProgress::new(node, counts, size, ran.state_commit_ms)
-        };
-        stateful_nodes(self.planned.plan.as_ref()).into_iter().map(of).collect()
-    }
-
-    async fn report(
-        &self,
-        intent: &Intent,
-        ran: &Ran,
-        trigger_ms: i64,
-        watch: Stopwatch,
-        durations: Durations,
-        fsync_micros: u64,
-    ) {
-        let since_last_ms = self.last_trigger_ms.map(|last| (trigger_ms - last) as f64);
-        let batch_ms = (watch.elapsed().as_micros() as f64 / 1000.0).max(1.0);
-        // Spark's rate of the first batch is over an endless time.
-        let input_rate = |rows| since_last_ms.map_or(Some(0.0), |since| rows_per_second(rows, since));
-        let newest = join_all(self.sources.iter().map(|source| source.newest())).await;
-        let json = |offset: Option<&Offset>| offset.map_or(Value::Null, |offset| offset.json().clone());
-        let sources = self.sources.iter().enumerate().map(|(i, source)| SourceProgress {
-            description: source.description(),
-            // Where the stream itself starts is not told: a first batch has no start, as in Spark.
-            start_offset: json(self.committed[i].as_ref()),
-            end_offset: json(intent.entry.offsets[i].as_ref()),
-            latest_offset: json(newest[i].as_ref()),
-            num_input_rows: ran.input_rows[i],
-            input_rows_per_second: input_rate(ran.input_rows[i]),
-            processed_rows_per_second: rows_per_second(ran.input_rows[i], batch_ms),
-            offsets_behind_latest: source.lag(intent.entry.offsets[i].as_ref()),
-            metrics: source.metrics(intent.entry.offsets[i].as_ref()).into_iter().collect(),
-        });
-        let total = ran.input_rows.iter().sum();
-        let progress = StreamingQueryProgress {
-            id: self.query.id(),
-            run_id: self.query.run_id(),
-            name: self.query.name().map(str::to_string),
-            timestamp: iso_timestamp(trigger_ms),
-            batch_id: intent.batch_id,
-            batch_duration: millis(watch),
-            num_input_rows: total,
-            input_rows_per_second: input_rate(total),
-            processed_rows_per_second: rows_per_second(total, batch_ms),
-            duration_ms: durations.0.into_iter().map(|(step, ms)| (step.to_string(), ms)).collect(),
-            event_time: self.event_time(intent, &ran.observed),
-            state_operators: self.state_operators(ran),
-            sources: sources.collect(),
-            sink: SinkProgress {
-                description: self.sink.description(),
-                num_output_rows: i64::try_from(ran.output_rows).unwrap_or(i64::MAX),
-                metrics: self.sink.metrics().into_iter().collect(),
-            },
-            plan_count: self.plan_count,
-            fsync_micros,
-            static_tables: self.static_tables_read(),
-            warnings: self.warnings.clone(),
-        };
-        self.query.shared.add_progress(progress.clone());
-        self.manager.notify(|listener| listener.on_query_progress(&progress));
-    }
 }
 
 /// Whose limits hold.
@@ -659,47 +484,6 @@ struct Ran {
     output_rows: u64,
     observed: Observed,
     state_commit_ms: u64,
-}
-
-/// What the nodes of a plan share in one batch, in this process.
-struct InBatch {
-    observations: Arc<Observations>,
-    state: Option<Arc<StateBatch>>,
-}
-
-/// Runs every partition of `plan` in a task of its own and gives the rows of each. Dropping the future stops the tasks.
-async fn run_plan(plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Vec<Vec<RecordBatch>>> {
-    let partitions = plan.output_partitioning().partition_count();
-    let mut tasks = JoinSet::new();
-    for partition in 0..partitions {
-        let rows = plan.execute(partition, Arc::clone(context))?;
-        tasks.spawn(async move { rows.try_collect::<Vec<_>>().await.map(|rows| (partition, rows)) });
-    }
-    let mut by_partition = vec![Vec::new(); partitions];
-    while let Some(ended) = tasks.join_next().await {
-        let (partition, rows) = ended.map_err(|e| match e.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(e) => Error::internal(format!("a task of the batch was cancelled: {e}")),
-        })??;
-        by_partition[partition] = rows;
-    }
-    Ok(by_partition)
-}
-
-/// Rows read from each of `sources` streams, from the metrics of the plan that has just run.
-fn input_rows(plan: &Arc<dyn ExecutionPlan>, sources: usize) -> Vec<u64> {
-    let mut rows = vec![0; sources];
-    let mut open = vec![plan];
-    while let Some(node) = open.pop() {
-        if let Some(scan) = node.downcast_ref::<SourceExec>()
-            && let Some(number) = scan.stream_number()
-            && let Some(count) = rows.get_mut(number as usize)
-        {
-            *count += scan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64;
-        }
-        open.extend(node.children());
-    }
-    rows
 }
 
 /// What each watermark had reached when this was committed.

@@ -10,14 +10,14 @@ use datafusion_expr::LogicalPlan;
 use datafusion_physical_plan::{ExecutionPlan, displayable};
 use datafusion_session::Session;
 use futures::FutureExt;
-use millstream_state::{Place, VersionRef};
+use millstream_state::Place;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::batch_loop::{BatchLoop, Planned};
-use crate::checkpoint::{Checkpoint, QueryMetadata, Recovered};
+use crate::checkpoint::{Checkpoint, QueryMetadata};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::listener::{QueryStarted, QueryTerminated};
@@ -26,11 +26,11 @@ use crate::options::Options;
 use crate::plan::check::check_streaming;
 use crate::plan::{SinkExec, StreamTable, codec, limit_streams, number_streams, replace_clock_functions};
 use crate::progress::{StreamingQueryProgress, StreamingQueryStatus, iso_timestamp};
-use crate::query_state::{QueryState, STATE_FIELD};
+use crate::query_state::QueryState;
 use crate::registry::Registry;
 use crate::sink::{Delivery, OutputMode, Sink, SinkContext, SinkSpec};
 use crate::source::{Source, SourceContext};
-use crate::stateful::{make_stateful, stateful_nodes};
+use crate::stateful::make_stateful;
 use crate::trigger::Trigger;
 
 /// Where a query's rows go.
@@ -138,7 +138,8 @@ async fn start_named(
         sources.push(environment.registry.source(&stream.spec().connector)?.open(stream.spec(), cx).await?);
     }
     let recovered = checkpoint.recover(sources.len()).await?;
-    let state = open_state(&checkpoint, &recovered, &physical, &definition.conf, session).await?;
+    let pool = &session.runtime_env().memory_pool;
+    let state = QueryState::of_plan(&checkpoint, &recovered, &physical, &definition.conf, pool).await?;
     let query = Arc::new(StreamingQuery {
         id: checkpoint.query_id,
         run_id,
@@ -191,26 +192,6 @@ fn state_partitions(conf: &Options) -> Result<usize> {
             Error::invalid(format!("configuration '{key}' is '{text}', expected a whole number, at least 1"))
         }),
     }
-}
-
-/// The state of the plan's operators, as the last commit left it; `None` for a plan that remembers nothing.
-async fn open_state(
-    checkpoint: &Checkpoint,
-    recovered: &Recovered,
-    plan: &Arc<dyn ExecutionPlan>,
-    conf: &Options,
-    session: &dyn Session,
-) -> Result<Option<QueryState>> {
-    let operators = stateful_nodes(plan.as_ref());
-    let base = recovered.last_commit.as_ref().and_then(|commit| commit.more.get(STATE_FIELD));
-    let base = match base {
-        None if operators.is_empty() => return Ok(None),
-        None => VersionRef::empty(),
-        Some(json) => serde_json::from_value(json.clone())
-            .map_err(|e| Error::corrupt(format!("the commit log's field '{STATE_FIELD}' cannot be read: {e}")))?,
-    };
-    let pool = &session.runtime_env().memory_pool;
-    QueryState::open(checkpoint.place.child("state"), base, &operators, conf, pool).await.map(Some)
 }
 
 /// Tells the listeners, and sets the loop going in a task of its own.

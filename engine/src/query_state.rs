@@ -9,15 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use datafusion_execution::TaskContext;
 use datafusion_execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion_physical_plan::ExecutionPlan;
 use millstream_state::{
     Batch, Commit, Draft, Maintenance, MemoryBudget, NumberedLog, Place, StoreId, StoreOptions, StoreSchema, Stores,
     VersionRef,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{Checkpoint, Recovered};
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::stateful::StatefulNode;
+use crate::stateful::{StatefulNode, stateful_nodes};
 
 /// The field of `commits/N` that names the version of the state that counts.
 pub(crate) const STATE_FIELD: &str = "state";
@@ -83,11 +85,30 @@ pub(crate) struct StateSize {
 }
 
 impl QueryState {
+    /// The state of the plan's operators, as the last commit left it; `None` for a plan that remembers nothing.
+    pub(crate) async fn of_plan(
+        checkpoint: &Checkpoint,
+        recovered: &Recovered,
+        plan: &Arc<dyn ExecutionPlan>,
+        conf: &Options,
+        pool: &Arc<dyn MemoryPool>,
+    ) -> Result<Option<Self>> {
+        let operators = stateful_nodes(plan.as_ref());
+        let base = recovered.last_commit.as_ref().and_then(|commit| commit.more.get(STATE_FIELD));
+        let base = match base {
+            None if operators.is_empty() => return Ok(None),
+            None => VersionRef::empty(),
+            Some(json) => serde_json::from_value(json.clone())
+                .map_err(|e| Error::corrupt(format!("the commit log's field '{STATE_FIELD}' cannot be read: {e}")))?,
+        };
+        Self::open(checkpoint.place.child("state"), base, &operators, conf, pool).await.map(Some)
+    }
+
     /// The state in the folder `place`, at `base`, for the operators of a plan.
     ///
     /// # Errors
     /// `Invalid` when the checkpoint's operators are others, with the difference.
-    pub(crate) async fn open(
+    async fn open(
         place: Place,
         base: VersionRef,
         operators: &[&dyn StatefulNode],
