@@ -24,7 +24,7 @@ use millstream_engine::sink::{
     CommitMessage, Delivery, OutputMode, Sink, SinkContext, SinkProvider, SinkSpec, SinkWriter, WriterTask,
 };
 use millstream_engine::state::Place;
-use millstream_engine::{Error, Result};
+use millstream_engine::{Error, ErrorKind, Result};
 use millstream_formats::ddl::sql_type_name;
 use millstream_formats::java_time::Zone;
 use serde::{Deserialize, Serialize};
@@ -204,9 +204,18 @@ impl Sink for FileSink {
         fence.check().await?;
         let now_ms = SystemClock.now_ms();
         let retention_ms = self.options.retention_ms.and_then(|ms| i64::try_from(ms).ok());
-        match retention_ms {
-            None => manifest.log.append(batch_id, &files).await?,
-            Some(ms) => manifest.log.add(batch_id, &files, |file| now_ms - file.modification_time <= ms).await?,
+        let added = match retention_ms {
+            None => manifest.log.append(batch_id, &files).await,
+            Some(ms) => manifest.log.add(batch_id, &files, |file| now_ms - file.modification_time <= ms).await,
+        };
+        match added {
+            // The run that this one has taken over from had asked the fence before, and wrote the batch after: from the same
+            // offsets, so with the same rows.
+            Err(error) if error.kind() == ErrorKind::Fenced => {
+                fence.check().await?;
+                tracing::info!("{} was given batch {batch_id} by the run before", self.description());
+            }
+            added => added?,
         }
         manifest.latest = Some(batch_id);
         self.sync_nanos.fetch_add(sync_nanos, Ordering::Relaxed);
