@@ -1,6 +1,6 @@
 //! Operators that remember: what the loop knows of them, and the watermark of each.
 //!
-//! A stateful operator is a logical node, put into the plan by [`make_stateful`] before DataFusion's optimizer sees it, and
+//! A stateful operator is a logical node, put into the plan by `make_stateful` before DataFusion's optimizer sees it, and
 //! a physical one over an [`ExchangeExec`](crate::plan::ExchangeExec). Its stores are found through the
 //! [`StateBatch`](crate::query_state::StateBatch), its watermarks in the [`BatchContext`](crate::batch_context::BatchContext);
 //! what it did goes to the [`Observations`](crate::observations::Observations).
