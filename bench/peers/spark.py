@@ -1,23 +1,76 @@
 """Spark's side of a workload: spark.py WORKLOAD INPUT OUTPUT CORES. Prints one JSON line.
 
-Structured Streaming, local[CORES], one file a micro-batch, availableNow, parquet sink with a checkpoint. Memory is the JVM's
-own VmHWM, CPU time the JVM's own.
+Structured Streaming, local[CORES], one file a micro-batch, availableNow, with a checkpoint; to parquet in append mode, to
+nowhere in update mode. Memory is the JVM's own VmHWM, CPU time the JVM's own.
 """
 import json
 import os
 import sys
 
-from pyspark.sql import SparkSession, functions as F
+from pyspark.sql import SparkSession
 
 CLICKS = "user_id bigint, page string, session bigint, amount double, ts timestamp"
-FORMATS = {"project": "parquet", "tiny": "json"}
+IMPRESSIONS = "imp_id bigint, campaign bigint, imp_ts timestamp"
+AD_CLICKS = "clk_id bigint, cost double, clk_ts timestamp"
+CAMPAIGN_EVENTS = (
+    "user_id string, page_id string, ad_id string, ad_type string, event_type string, event_time timestamp, ip_address string"
+)
 EVENTS = "user_id STRING, session_id STRING, event_type STRING, page_url STRING, ts TIMESTAMP, amount DOUBLE"
 DECODED = f"(SELECT from_json(CAST(value AS STRING), '{EVENTS}') AS e FROM ev)"
+PROJECT = "SELECT user_id, upper(page) AS page, amount * 2 AS a2, ts FROM ev WHERE amount > 250"
+THREE = "count(*) AS n, sum(amount) AS total, approx_count_distinct(user_id) AS users"
+
+# What each workload reads: view -> (folder, format, columns, time column, delay of the watermark).
+CLICK_FILES = {"ev": ("", "parquet", CLICKS, "ts", "10 minutes")}
+CLICK_LINES = {"ev": ("", "json", CLICKS, "ts", "10 minutes")}
+SOURCES = {
+    "tiny": CLICK_LINES,
+    "tiny-stateful": CLICK_LINES,
+    "join": {
+        "impressions": ("impressions", "parquet", IMPRESSIONS, "imp_ts", "1 minute"),
+        "clicks": ("clicks", "parquet", AD_CLICKS, "clk_ts", "1 minute"),
+    },
+    "ysb": {"ev": ("events", "json", CAMPAIGN_EVENTS, "event_time", "10 seconds")},
+}
+# Output mode and query of each.
+QUERIES = {
+    "project": ("append", PROJECT),
+    "tiny": ("append", PROJECT),
+    "keyed": (
+        "update",
+        "SELECT user_id, count(*) AS n, sum(amount) AS total, max(ts) AS latest FROM ev GROUP BY user_id",
+    ),
+    "tumbling": ("append", f"SELECT window, page, {THREE} FROM ev GROUP BY window(ts, '5 minutes'), page"),
+    "sliding": ("append", f"SELECT window, page, {THREE} FROM ev GROUP BY window(ts, '5 minutes', '1 minute'), page"),
+    "session": (
+        "append",
+        "SELECT session_window, user_id, count(*) AS n, sum(amount) AS total FROM ev "
+        "GROUP BY session_window(ts, '30 seconds'), user_id",
+    ),
+    "dedup": ("append", "SELECT * FROM ev"),
+    "join": (
+        "append",
+        "SELECT * FROM impressions LEFT JOIN clicks "
+        "ON imp_id = clk_id AND clk_ts BETWEEN imp_ts AND imp_ts + INTERVAL 2 MINUTES",
+    ),
+    "ysb": (
+        "update",
+        "SELECT window, campaign_id, count(*) AS n FROM ev JOIN campaigns USING (ad_id) WHERE event_type = 'view' "
+        "GROUP BY window(event_time, '10 seconds'), campaign_id",
+    ),
+    "tiny-stateful": (
+        "update",
+        "SELECT window, page, count(*) AS n, sum(amount) AS total FROM ev GROUP BY window(ts, '1 minute'), page",
+    ),
+}
 KAFKA = {
-    "kafka-raw": "SELECT count(*) AS n, sum(length(value)) AS bytes FROM ev",
-    "kafka-json": f"SELECT e.event_type, count(*) AS n, sum(e.amount) AS total FROM {DECODED} GROUP BY e.event_type",
-    "kafka-lengths": "SELECT length(value) AS bytes FROM ev",
-    "kafka-decoded": f"SELECT e.event_type, e.amount FROM {DECODED}",
+    "kafka-raw": ("update", "SELECT count(*) AS n, sum(length(value)) AS bytes FROM ev"),
+    "kafka-json": (
+        "update",
+        f"SELECT e.event_type, count(*) AS n, sum(e.amount) AS total FROM {DECODED} GROUP BY e.event_type",
+    ),
+    "kafka-lengths": ("append", "SELECT length(value) AS bytes FROM ev"),
+    "kafka-decoded": ("append", f"SELECT e.event_type, e.amount FROM {DECODED}"),
 }
 
 
@@ -62,17 +115,18 @@ def main():
 
 
 def files(spark, workload, data, out):
-    rows = spark.readStream.schema(CLICKS).option("maxFilesPerTrigger", 1).format(FORMATS[workload]).load(data)
-    result = rows.where("amount > 250").select(
-        "user_id", F.upper("page").alias("page"), (F.col("amount") * 2).alias("a2"), "ts"
-    )
-    return (
-        result.writeStream.format("parquet")
-        .option("path", f"{out}/table")
-        .option("checkpointLocation", f"{out}/checkpoint")
-        .trigger(availableNow=True)
-        .start()
-    )
+    mode, text = QUERIES[workload]
+    # Without state a watermark would only cost; grouping by key alone has no use for one either.
+    untimed = workload in ("project", "tiny", "keyed")
+    for view, (folder, fmt, columns, time, delay) in SOURCES.get(workload, CLICK_FILES).items():
+        rows = spark.readStream.schema(columns).option("maxFilesPerTrigger", 1).format(fmt).load(f"{data}/{folder}")
+        (rows if untimed else rows.withWatermark(time, delay)).createOrReplaceTempView(view)
+    if workload == "ysb":
+        spark.read.parquet(f"{data}/campaigns.parquet").createOrReplaceTempView("campaigns")
+    result = spark.sql(text)
+    if workload == "dedup":
+        result = result.dropDuplicatesWithinWatermark(["user_id", "page"])
+    return start(result, mode, out, "parquet" if mode == "append" else "noop")
 
 
 def kafka(spark, workload, data, out):
@@ -86,33 +140,31 @@ def kafka(spark, workload, data, out):
         .load()
         .createOrReplaceTempView("ev")
     )
-    mode = "update" if workload in ("kafka-raw", "kafka-json") else "append"
-    return (
-        spark.sql(KAFKA[workload])
-        .writeStream.format("noop")
-        .outputMode(mode)
-        .option("checkpointLocation", f"{out}/checkpoint")
-        .trigger(availableNow=True)
-        .start()
-    )
+    mode, text = KAFKA[workload]
+    return start(spark.sql(text), mode, out, "noop")
+
+
+def start(result, mode, out, sink):
+    writer = result.writeStream.format(sink).outputMode(mode).trigger(availableNow=True)
+    if sink == "parquet":
+        writer = writer.option("path", f"{out}/table")
+    return writer.option("checkpointLocation", f"{out}/checkpoint").start()
 
 
 def rows_of(workload, data, warm):
     """Rows in all batches but the first."""
-    if workload in KAFKA:
+    sources = SOURCES.get(workload, CLICK_FILES).values()
+    if workload in KAFKA or any(fmt == "parquet" for _, fmt, *_ in sources):
         return sum(e["numInputRows"] for e in warm)
     # Spark counts rows after the filter it pushes into a JSON scan; the files tell how many were read.
-    return rows_in(data, FORMATS[workload], len(warm) + 1) * len(warm)
+    (folder, *_), = sources
+    return lines_in(f"{data}/{folder}") * len(warm)
 
 
-def rows_in(folder, fmt, files):
+def lines_in(folder):
     """Rows in one of the files, which all have as many."""
-    name = sorted(f for f in os.listdir(folder) if f.endswith(fmt))[0]
-    if fmt == "json":
-        return sum(1 for _ in open(os.path.join(folder, name)))
-    import pyarrow.parquet
-
-    return pyarrow.parquet.read_metadata(os.path.join(folder, name)).num_rows
+    name = sorted(f for f in os.listdir(folder) if f.endswith("json"))[0]
+    return sum(1 for _ in open(os.path.join(folder, name)))
 
 
 main()

@@ -96,7 +96,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::List => {
             for workload in WORKLOADS {
-                println!("{:<14} {}", workload.name, workload.about);
+                println!("{:<24} {}", workload.name, workload.about);
             }
             Ok(())
         }
@@ -124,7 +124,7 @@ fn measure(workload: &Workload, setup: &Setup, runs: usize, scale: f64) -> Resul
     let mut results = Vec::new();
     for engine in Engine::all(setup, workload) {
         for _ in 0..runs.max(1) {
-            results.push(engine.run(setup, workload, &input)?);
+            results.push(engine.run(setup, workload, &input, &results)?);
         }
     }
     Ok(report::table(workload, &results))
