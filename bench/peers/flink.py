@@ -104,7 +104,7 @@ WORKLOADS = {
     "ysb": (
         {"ev": ("events", "json", CAMPAIGN_EVENTS)},
         None,
-        "SELECT window_start, window_end, campaign_id, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE views, DESCRIPTOR(event_time), "
+        "SELECT window_start, window_end, campaign_id, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE viewed, DESCRIPTOR(event_time), "
         "INTERVAL '10' SECOND)) WHERE campaign_id IS NOT NULL GROUP BY window_start, window_end, campaign_id",
     ),
 }
@@ -212,7 +212,7 @@ def main():
         table_env.execute_sql("CREATE TEMPORARY FUNCTION campaign_of AS 'CampaignOf'")
 
     def run(part, number):
-        table_env.execute_sql("DROP TEMPORARY VIEW IF EXISTS views")
+        table_env.execute_sql("DROP TEMPORARY VIEW IF EXISTS viewed")
         for table, (_, fmt, table_columns) in tables.items():
             options = JSON if fmt == "json" else "'format'='parquet'"
             table_env.execute_sql(f"DROP TABLE IF EXISTS {table}")
@@ -222,7 +222,7 @@ def main():
             )
         if workload == "ysb":
             table_env.execute_sql(
-                "CREATE TEMPORARY VIEW views AS SELECT campaign_of(ad_id) AS campaign_id, event_time FROM ev "
+                "CREATE TEMPORARY VIEW viewed AS SELECT campaign_of(ad_id) AS campaign_id, event_time FROM ev "
                 "WHERE event_type = 'view'"
             )
         table_env.execute_sql("DROP TABLE IF EXISTS sink")
