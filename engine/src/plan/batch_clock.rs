@@ -26,7 +26,7 @@ use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exec
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::codec::{NodeExpression, PlanNode};
+use super::codec::{NodeExpression, PlanNode, one_input};
 use crate::batch_context::BatchContext;
 
 /// The functions, and the column that stands for each.
@@ -203,6 +203,10 @@ impl BatchClockExec {
         let date = cast(&local, &DataType::Date32)?;
         Ok([Arc::new(at.with_timezone("UTC")), date, local])
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input, self.time_zone.clone()))
+    }
 }
 
 fn append(batch: &RecordBatch, schema: &SchemaRef, clock: &[ArrayRef; 3]) -> Result<RecordBatch> {
@@ -240,35 +244,14 @@ impl DisplayAs for BatchClockExec {
 }
 
 impl ExecutionPlan for BatchClockExec {
+    one_input!();
+
     fn name(&self) -> &str {
         "BatchClockExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(super::codec::only_input(&children)?, self.time_zone.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

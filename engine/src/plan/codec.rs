@@ -223,14 +223,6 @@ macro_rules! one_input {
             Ok(TreeNodeRecursion::Continue)
         }
 
-        fn replace_children(
-            self: Arc<Self>,
-            children: Vec<Arc<dyn ExecutionPlan>>,
-            _: ReplaceChildrenOptions,
-        ) -> Result<Arc<dyn ExecutionPlan>> {
-            Ok(Arc::new(self.over(crate::plan::codec::only_input(&children)?)?))
-        }
-
         fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
             Ok(Arc::new(self.over(crate::plan::codec::only_input(&children)?)?))
         }

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::codec::{NodeExpression, PlanNode};
+use super::codec::{NodeExpression, PlanNode, one_input};
 
 /// The name of the column with each row's 64-bit key hash.
 pub const HASH_COLUMN: &str = "__key_hash";
@@ -102,6 +102,10 @@ impl ExchangeExec {
             tasks.spawn(send_all(rows, Router::try_new(self)?, senders));
         }
         Ok(Channels { receivers, tasks: Arc::new(tasks) })
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input, self.keys.clone(), self.partitions))
     }
 }
 
@@ -223,31 +227,10 @@ impl DisplayAs for ExchangeExec {
 }
 
 impl ExecutionPlan for ExchangeExec {
+    one_input!();
+
     fn name(&self) -> &str {
         "ExchangeExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(super::codec::only_input(&children)?, self.keys.clone(), self.partitions)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -17,14 +17,12 @@ use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion_physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-};
+use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use datafusion_session::PhysicalOptimizerRule;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::codec::{self, NodeExpression, PlanNode, only_input};
+use super::codec::{self, NodeExpression, PlanNode, one_input, only_input};
 use super::source_exec::SourceExec;
 
 /// Lets all scans of one stream share one. It comes after all other rules, when it is known which columns are wanted.
@@ -165,6 +163,10 @@ impl SharedScanExec {
         running.insert((self.spec.stream, partition), Arc::clone(&started));
         Ok(started)
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Self::try_new(input, self.spec.clone())
+    }
 }
 
 impl PlanNode for SharedScanExec {
@@ -192,43 +194,14 @@ impl DisplayAs for SharedScanExec {
 }
 
 impl ExecutionPlan for SharedScanExec {
+    one_input!();
+
     fn name(&self) -> &str {
         "SharedScanExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::try_new(only_input(&children)?, self.spec.clone())?))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::try_new(only_input(&children)?, self.spec.clone())?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -21,7 +21,7 @@ use datafusion_physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::codec::{NodeExpression, PlanNode};
+use super::codec::{NodeExpression, PlanNode, one_input};
 use crate::batch_context::{BatchContext, registry_of};
 use crate::error::Error;
 use crate::sink::{CommitMessage, SinkSpec, WriterTask};
@@ -66,6 +66,10 @@ impl SinkExec {
             }
         }
         Ok(messages)
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input, self.spec.clone()))
     }
 }
 
@@ -125,35 +129,14 @@ impl DisplayAs for SinkExec {
 }
 
 impl ExecutionPlan for SinkExec {
+    one_input!();
+
     fn name(&self) -> &str {
         "SinkExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(super::codec::only_input(&children)?, self.spec.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

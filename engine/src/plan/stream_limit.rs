@@ -17,13 +17,11 @@ use datafusion_expr::{Expr, Extension, FetchType, LogicalPlan, UserDefinedLogica
 use datafusion_physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion_physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-};
+use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::codec::{NodeExpression, PlanNode, from_json, only_input, to_json};
+use super::codec::{NodeExpression, PlanNode, from_json, one_input, only_input, to_json};
 use super::streams::has_streams;
 use crate::batch_context::BatchContext;
 use crate::sink::OutputMode;
@@ -128,6 +126,10 @@ impl StreamLimitExec {
         );
         Self { input, number, rows, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(input, self.number, self.rows))
+    }
 }
 
 /// How many rows each limit of `plan`, which has just run, has let through in all batches, given how many it had `before`.
@@ -169,43 +171,14 @@ impl DisplayAs for StreamLimitExec {
 }
 
 impl ExecutionPlan for StreamLimitExec {
+    one_input!();
+
     fn name(&self) -> &str {
         "StreamLimitExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
     fn required_input_distribution(&self) -> Vec<Distribution> {
         vec![Distribution::SinglePartition]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only_input(&children)?, self.number, self.rows)))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(only_input(&children)?, self.number, self.rows)))
     }
 
     /// Fresh metrics: what one batch let through is told from what the others did.

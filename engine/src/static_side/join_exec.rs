@@ -17,9 +17,7 @@ use datafusion_physical_expr::{Distribution, EquivalenceProperties, Partitioning
 use datafusion_physical_plan::joins::utils::build_join_schema;
 use datafusion_physical_plan::projection::{EmbeddedProjection, ProjectionExec, try_embed_projection};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion_physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-};
+use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
@@ -278,17 +276,6 @@ impl ExecutionPlan for StaticJoinExec {
             Some(_) => Ok(None),
             None => try_embed_projection(projection, self),
         }
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let [left, right] = children.as_slice() else {
-            return internal_err!("a join was given {} inputs", children.len());
-        };
-        Ok(Arc::new(Self::try_new(self.join.clone(), Arc::clone(left), Arc::clone(right))?))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -13,14 +13,12 @@ use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion_physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
-};
+use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::stream;
 use serde::{Deserialize, Serialize};
 
 use super::kept::{ReadTable, StaticSides, fingerprint};
-use crate::plan::codec::{NodeExpression, PlanNode, from_json, only_input, to_json};
+use crate::plan::codec::{NodeExpression, PlanNode, from_json, one_input, only_input, to_json};
 
 /// The node; see the file's header.
 #[derive(Clone, Debug)]
@@ -49,6 +47,10 @@ impl StaticRowsExec {
         );
         Self { number, name, input, properties: Arc::new(properties) }
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        Ok(Self::new(self.number, self.name.clone(), input))
+    }
 }
 
 impl PlanNode for StaticRowsExec {
@@ -76,43 +78,14 @@ impl DisplayAs for StaticRowsExec {
 }
 
 impl ExecutionPlan for StaticRowsExec {
+    one_input!();
+
     fn name(&self) -> &str {
         "StaticRowsExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
     fn required_input_distribution(&self) -> Vec<Distribution> {
         vec![Distribution::SinglePartition]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.number, self.name.clone(), only_input(&children)?)))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.number, self.name.clone(), only_input(&children)?)))
     }
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
