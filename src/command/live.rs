@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use millstream::listener::{QueryStarted, QueryTerminated, StreamingQueryListener};
 use millstream::progress::StreamingQueryProgress;
 use uuid::Uuid;
@@ -86,17 +87,16 @@ struct Line {
 
 impl LiveProgress {
     pub(super) fn new() -> Self {
-        LINES.get_or_init(MultiProgress::new);
+        LINES.get_or_init(lines);
         Self { queries: Mutex::default() }
     }
 }
 
 impl StreamingQueryListener for LiveProgress {
     fn on_query_started(&self, event: &QueryStarted) {
-        // Not as wide as the terminal: the `^C` that it echoes would go to the next line, and leave this one behind.
         let style = ProgressStyle::with_template("{spinner} {prefix}: {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = LINES.get_or_init(MultiProgress::new).add(ProgressBar::new_spinner().with_style(style));
+        let bar = LINES.get_or_init(lines).add(ProgressBar::new_spinner().with_style(style));
         bar.set_prefix(event.name.clone().unwrap_or_else(|| event.id.to_string()));
         bar.set_message("waiting for data");
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -121,6 +121,60 @@ impl StreamingQueryListener for LiveProgress {
                 lines.remove(&line.bar);
             }
         }
+    }
+}
+
+fn lines() -> MultiProgress {
+    /// As often as one can read.
+    const REDRAWN_HZ: u8 = 20;
+    let terminal = Box::new(RoomForEcho(Term::stderr()));
+    MultiProgress::with_draw_target(ProgressDrawTarget::term_like_with_hz(terminal, REDRAWN_HZ))
+}
+
+/// The terminal, said to be narrower than it is. The lines are padded to its width: the `^C` that the terminal echoes at the end of
+/// the last one would go to the next, and leave this one behind.
+#[derive(Debug)]
+struct RoomForEcho(Term);
+
+impl TermLike for RoomForEcho {
+    fn width(&self) -> u16 {
+        self.0.size().1.saturating_sub("^C".len() as u16 + 1)
+    }
+
+    fn height(&self) -> u16 {
+        self.0.size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.0.move_cursor_left(n)
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        self.0.write_line(line)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.write_str(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
