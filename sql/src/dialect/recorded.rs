@@ -4,52 +4,23 @@
 //! `known_differences.txt` lists what still differs and why; a line of it that differs no longer fails the test.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-};
-use datafusion::common::{Column, DataFusionError, Result, TableReference};
+use arrow::datatypes::DataType;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use millstream_formats::ddl;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Statement, StreamCatalog, TimeWindow, parse_script, plan_query};
+use super::{Statement, parse_script, plan_query};
+use crate::functions::recorded::{NoStreams, fixture, record, value};
 
 /// The groups that are asked; the functions' are asked where the functions are.
 const GROUPS: &[&str] = &["op/", "cast/", "literal", "access", "name"];
-
-/// A session without streams.
-struct NoStreams;
-
-impl StreamCatalog for NoStreams {
-    fn stream_plan(&self, name: &TableReference, _: &[(String, String)]) -> Result<LogicalPlan> {
-        Err(DataFusionError::Plan(format!("there is no stream {name}")))
-    }
-
-    fn watermark_plan(&self, input: LogicalPlan, _: &Column, _: i64) -> Result<LogicalPlan> {
-        Ok(input)
-    }
-
-    fn deduplicate_plan(&self, _: LogicalPlan, _: Vec<Column>, _: bool) -> Result<LogicalPlan> {
-        Err(DataFusionError::Plan("no deduplication here".to_string()))
-    }
-
-    fn window_plan(&self, _: LogicalPlan, _: &TimeWindow) -> Result<LogicalPlan> {
-        Err(DataFusionError::Plan("no windows here".to_string()))
-    }
-}
-
-fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/spark").join(name)
-}
 
 fn context() -> SessionContext {
     let config = SessionConfig::new()
@@ -103,7 +74,7 @@ async fn ask(context: &SessionContext, sql: &str) -> Result<Answer> {
     for batch in &batches {
         rows.extend((0..batch.num_rows()).map(|row| match batch.columns() {
             [column] => value(column, row),
-            columns => Value::Array(columns.iter().map(|column| value(column, row)).collect()),
+            _ => record(batch, row),
         }));
     }
     Ok((
@@ -111,94 +82,6 @@ async fn ask(context: &SessionContext, sql: &str) -> Result<Answer> {
         fields.iter().map(|field| field.data_type().clone()).collect(),
         rows,
     ))
-}
-
-fn double(value: f64) -> Value {
-    if value.is_nan() {
-        json!("NaN")
-    } else if value.is_infinite() {
-        json!(if value > 0.0 { "Infinity" } else { "-Infinity" })
-    } else {
-        json!(value)
-    }
-}
-
-/// `YYYY-MM-DD`; years beyond 9999 have a sign. (The civil calendar, for years that chrono does not have.)
-fn date(days: i64) -> String {
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    match year {
-        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
-        _ => format!("{}{:04}-{month:02}-{day:02}", if year < 0 { "-" } else { "+" }, year.abs()),
-    }
-}
-
-fn time(micros: i64) -> String {
-    let seconds = micros / 1_000_000;
-    format!("{:02}:{:02}:{:02}.{:06}Z", seconds / 3600, seconds / 60 % 60, seconds % 60, micros % 1_000_000)
-}
-
-fn value(array: &ArrayRef, row: usize) -> Value {
-    if array.data_type() == &DataType::Null || array.is_null(row) {
-        return Value::Null;
-    }
-    match array.data_type() {
-        DataType::Boolean => json!(array.as_boolean().value(row)),
-        DataType::Int8 => json!(array.as_primitive::<Int8Type>().value(row)),
-        DataType::Int16 => json!(array.as_primitive::<Int16Type>().value(row)),
-        DataType::Int32 => json!(array.as_primitive::<Int32Type>().value(row)),
-        DataType::Int64 => json!(array.as_primitive::<Int64Type>().value(row)),
-        DataType::Float32 => double(f64::from(array.as_primitive::<Float32Type>().value(row))),
-        DataType::Float64 => double(array.as_primitive::<Float64Type>().value(row)),
-        DataType::Decimal128(_, scale) => {
-            let mut text = Vec::new();
-            millstream_formats::number::write_decimal_plain(
-                array.as_primitive::<Decimal128Type>().value(row),
-                *scale,
-                &mut text,
-            );
-            json!(String::from_utf8_lossy(&text))
-        }
-        DataType::Utf8 => json!(array.as_string::<i32>().value(row)),
-        DataType::Binary => {
-            json!(array.as_binary::<i32>().value(row).iter().map(|b| format!("{b:02x}")).collect::<String>())
-        }
-        DataType::Date32 => json!(date(i64::from(array.as_primitive::<Date32Type>().value(row)))),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
-            json!(format!("{}T{}", date(micros.div_euclid(86_400_000_000)), time(micros.rem_euclid(86_400_000_000))))
-        }
-        DataType::Duration(_) => json!(array.as_primitive::<DurationMicrosecondType>().value(row)),
-        DataType::List(_) => {
-            let list = array.as_list::<i32>().value(row);
-            Value::Array((0..list.len()).map(|nth| value(&list, nth)).collect())
-        }
-        DataType::Struct(fields) => {
-            let structs = array.as_struct();
-            let entries =
-                fields.iter().zip(structs.columns()).map(|(field, column)| (field.name().clone(), value(column, row)));
-            Value::Object(entries.collect())
-        }
-        DataType::Map(..) => {
-            let entries = array.as_map().value(row);
-            let mut object = Map::new();
-            for nth in 0..entries.len() {
-                let key = match value(entries.column(0), nth) {
-                    Value::String(text) => text,
-                    other => other.to_string(),
-                };
-                object.insert(key, value(entries.column(1), nth));
-            }
-            Value::Object(object)
-        }
-        other => json!(format!("a value of {other}")),
-    }
 }
 
 /// The condition of our error, without what is after the point.

@@ -25,6 +25,8 @@ mod maps;
 mod math;
 mod misc;
 mod order;
+#[cfg(test)]
+pub(crate) mod recorded;
 mod regex;
 mod rows;
 mod structs;

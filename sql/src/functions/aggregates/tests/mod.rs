@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::dialect::{Statement, parse_script, plan_query};
 use crate::expressions;
+use crate::functions::recorded::{self, NoStreams, fixture};
 use crate::functions::register_all;
-use crate::functions::tests::{NoStreams, canon, fixture};
 
 /// Groups of questions, each of which is one test.
 fn recorded(groups: &[&str]) -> (Value, Vec<Value>) {
@@ -68,7 +68,7 @@ fn shown(array: &ArrayRef, row: usize) -> Value {
             let items = array.as_list::<i32>().value(row);
             Value::Array((0..items.len()).map(|at| shown(&items, at)).collect())
         }
-        _ => canon(array, row),
+        _ => recorded::value(array, row),
     }
 }
 

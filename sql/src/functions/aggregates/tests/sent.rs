@@ -7,7 +7,7 @@ use millstream_engine::plan::codec::{decode_plan, encode_plan};
 
 use super::empty_context;
 use crate::dialect::{Statement, parse_script, plan_query};
-use crate::functions::tests::NoStreams;
+use crate::functions::recorded::NoStreams;
 
 #[tokio::test]
 async fn aggregates_are_sent_by_name_and_arguments() -> Result<()> {
