@@ -23,12 +23,15 @@
 //! [`StreamSession`] (what everything starts from), [`DataFrame`], [`query::StreamingQuery`]; `millstream_engine::source`
 //! and `millstream_engine::sink` for connectors of your own.
 
+#[cfg(doctest)]
+mod book;
 mod connected;
 
 pub use connected::WithConnectors;
 pub use millstream_connectors as connectors;
 pub use millstream_engine::{
-    Error, ErrorKind, Result, clock, listener, manager, progress, query, registry, sink, source,
+    Error, ErrorKind, Result, checkpoint, clock, listener, manager, options, progress, query, registry, sink, source,
+    testing, trigger,
 };
 pub use millstream_sql::{
     Condition, DataFrame, DataFrameReader, DataFrameWriter, DataStreamReader, DataStreamWriter, ForeachBatchError,

@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod kafka_broker;
 pub mod kafka_scenario;
 pub mod lists;
+pub mod markdown;
 pub mod s3_server;
 pub mod scenario;
 pub mod session;

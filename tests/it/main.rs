@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod bad_input;
+mod book;
 mod command;
 mod conformance;
 mod crash_points;
