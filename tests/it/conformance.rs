@@ -132,6 +132,11 @@ async fn sessions_answer_as_spark_does() -> TestResult {
     check(Scenario::read_lines("fixtures/spark/scenarios/sessions.jsonl")?, |_, _| false).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn grouping_sets_answer_as_spark_does() -> TestResult {
+    check(Scenario::read_lines("fixtures/spark/scenarios/grouping_sets.jsonl")?, |_, _| false).await
+}
+
 #[test]
 fn the_lists_are_up_to_date() -> TestResult {
     let mut scenarios = Scenario::read_folder("conformance")?;
@@ -141,6 +146,7 @@ fn the_lists_are_up_to_date() -> TestResult {
         "fixtures/spark/scenarios/refused.jsonl",
         "fixtures/spark/scenarios/joins.jsonl",
         "fixtures/spark/scenarios/sessions.jsonl",
+        "fixtures/spark/scenarios/grouping_sets.jsonl",
         "fixtures/spark/scenarios/dedup.jsonl",
     ] {
         scenarios.extend(Scenario::read_lines(file)?);

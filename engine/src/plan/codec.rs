@@ -27,7 +27,9 @@ use super::{
     BatchClockExec, ExchangeExec, SharedScanExec, SinkExec, SourceExec, StreamLimitExec, TimeWindowExec, WatermarkExec,
 };
 use crate::schema_serde::{hex_bytes, hex_digits};
-use crate::stateful::{DeduplicateExec, SessionExec, SessionRowsExec, StateAggregateExec, StreamJoinExec, TimeKeyExec};
+use crate::stateful::{
+    DeduplicateExec, GroupingSetsExec, SessionExec, SessionRowsExec, StateAggregateExec, StreamJoinExec, TimeKeyExec,
+};
 use crate::static_side::{StaticJoinExec, StaticRowsExec};
 
 /// A physical node of ours: plain data and its inputs.
@@ -93,6 +95,7 @@ const NODES: &[NodeCodec] = &[
     node::<BatchClockExec>(),
     node::<DeduplicateExec>(),
     node::<ExchangeExec>(),
+    node::<GroupingSetsExec>(),
     node::<SessionExec>(),
     node::<SessionRowsExec>(),
     node::<SharedScanExec>(),

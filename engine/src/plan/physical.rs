@@ -15,7 +15,7 @@ use super::shared_scan::ShareScans;
 use super::stream_limit::StreamLimitNode;
 use super::time_window::TimeWindowNode;
 use super::watermark::WatermarkNode;
-use crate::stateful::{DeduplicateNode, StreamAggregateNode, StreamJoinNode, StreamSessionNode};
+use crate::stateful::{DeduplicateNode, GroupingSetsNode, StreamAggregateNode, StreamJoinNode, StreamSessionNode};
 use crate::static_side::KeepStaticSides;
 
 /// The configuration that streams are planned and run with: `config` with what would go wrong in a plan that runs more
@@ -79,6 +79,10 @@ impl ExtensionPlanner for EnginePlanner {
         if let Some(windows) = node.as_any().downcast_ref::<TimeWindowNode>() {
             let expr = |expr: &Expr| planner.create_physical_expr(expr, windows.input().schema(), session, context);
             return Ok(Some(Arc::new(windows.physical(super::codec::only_input(physical_inputs)?, &expr)?)));
+        }
+        if let Some(sets) = node.as_any().downcast_ref::<GroupingSetsNode>() {
+            let expr = |expr: &Expr| planner.create_physical_expr(expr, sets.input().schema(), session, context);
+            return Ok(Some(Arc::new(sets.physical(super::codec::only_input(physical_inputs)?, &expr)?)));
         }
         if let Some(join) = node.as_any().downcast_ref::<StreamJoinNode>() {
             return Ok(Some(join.physical(physical_inputs, planner, session, context)?));

@@ -196,7 +196,7 @@ fn window_fields(time: &DataType) -> Fields {
     Fields::from(vec![Field::new("start", time.clone(), true), Field::new("end", time.clone(), true)])
 }
 
-/// The windows with these starts and ends, as a column of type `data_type`.
+/// The windows with these starts and ends, as a column of type `data_type`; no window where there is no end.
 pub(crate) fn window_array(
     starts: TimestampMicrosecondArray,
     ends: TimestampMicrosecondArray,
@@ -207,7 +207,8 @@ pub(crate) fn window_array(
         return internal_err!("a window's start is {}", fields[0].data_type());
     };
     let zoned = |times: TimestampMicrosecondArray| Arc::new(times.with_timezone_opt(zone.clone())) as ArrayRef;
-    Ok(Arc::new(StructArray::try_new(fields.clone(), vec![zoned(starts), zoned(ends)], None)?))
+    let nulls = ends.nulls().cloned();
+    Ok(Arc::new(StructArray::try_new(fields.clone(), vec![zoned(starts), zoned(ends)], nulls)?))
 }
 
 /// A row's event time for windows: a window of windows belongs where its last moment does.

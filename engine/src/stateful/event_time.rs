@@ -6,6 +6,7 @@
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::aggregate::StreamAggregateNode;
+use super::grouping_sets::GroupingSetsNode;
 use super::session::StreamSessionNode;
 use crate::plan::{BatchClockNode, TimeWindowNode, WatermarkNode};
 
@@ -64,6 +65,10 @@ fn of_extension(node: &dyn std::any::Any, plan: &LogicalPlan) -> Vec<Option<i64>
         let (at, session) = sessions.session();
         tags[at] = delay_of(session, sessions.input());
         return tags;
+    }
+    if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
+        let tag = |at| sets.origin(at).and_then(|expr| delay_of(&expr, sets.input()));
+        return (0..plan.schema().fields().len()).map(tag).collect();
     }
     if node.downcast_ref::<BatchClockNode>().is_some() {
         return first_input(plan);

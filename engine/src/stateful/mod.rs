@@ -9,6 +9,7 @@ mod aggregate;
 mod dedup;
 pub mod elements;
 mod event_time;
+mod grouping_sets;
 mod join;
 mod rewrite;
 mod session;
@@ -22,6 +23,7 @@ use millstream_state::StoreSchema;
 
 pub use aggregate::{StateAggregateExec, StreamAggregateNode};
 pub use dedup::{DeduplicateExec, DeduplicateNode};
+pub use grouping_sets::{GroupingSetsExec, GroupingSetsNode};
 pub use join::{StreamJoinExec, StreamJoinNode};
 pub(crate) use rewrite::{make_stateful, remembers_order};
 pub use session::{SessionExec, SessionRowsExec, StreamSessionNode, sessions_in_batches};

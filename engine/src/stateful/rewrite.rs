@@ -11,8 +11,9 @@ use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
 use super::dedup::DeduplicateNode;
 use super::elements::elements_kind;
 use super::event_time::{is_event_time, watermark_of};
+use super::grouping_sets::{is_left_out, without_grouping_sets};
 use super::join::{changes_its_rows, join_streams, push_filters};
-use super::session::{SessionSpec, StreamSessionNode, in_grouping_sets, session_among};
+use super::session::{SessionSpec, StreamSessionNode, in_every_set, session_among};
 use super::time_key::TimeKind;
 use crate::error::{Error, Result};
 use crate::plan::time_window::WindowKind;
@@ -99,7 +100,8 @@ impl Rewrite {
                 self.mode
             )));
         }
-        in_grouping_sets(&aggregate.group_expr, &aggregate.input)?;
+        in_every_set(&aggregate.group_expr, &aggregate.input)?;
+        let aggregate = without_grouping_sets(aggregate)?;
         if let Some(session) = session_among(&aggregate.group_expr, &aggregate.input) {
             return self.sessions(aggregate, session);
         }
@@ -129,7 +131,7 @@ impl Rewrite {
             time,
             by_slices,
             remembers_order,
-            keeps_elements: keeps_elements(&group_expr, &aggr_expr),
+            keeps_elements: keeps_elements(&aggr_expr),
         };
         Ok(StreamAggregateNode::plan(input, group_expr, aggr_expr, spec, schema))
     }
@@ -182,7 +184,8 @@ fn group_time(group_expr: &[Expr], input: &LogicalPlan) -> Option<GroupTime> {
         let is_window = event_time_type(&data_type)?;
         let has_watermark = is_event_time(expr, input);
         let kind = if is_window { TimeKind::Window } else { TimeKind::Time };
-        (has_watermark || is_window).then_some(GroupTime { index, kind, has_watermark })
+        let may_be_left_out = is_left_out(expr, input);
+        (has_watermark || is_window).then_some(GroupTime { index, kind, has_watermark, may_be_left_out })
     });
     candidates.max_by_key(|time| (time.has_watermark, time.kind == TimeKind::Window, std::cmp::Reverse(time.index)))
 }
@@ -206,17 +209,14 @@ fn window_below(
     (is_window(grouped) && !used_elsewhere).then(|| (node.input().clone(), node.time().clone(), *windows))
 }
 
-/// Whether an aggregate keeps its elements one by one. (With grouping sets a row has several groups already before it reaches the
-/// state; there the elements stay in the aggregates' own states, and so do those of aggregates with an ORDER BY of their own.)
-fn keeps_elements(group_expr: &[Expr], aggr_expr: &[Expr]) -> bool {
-    let has_sets = group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)));
+/// Whether an aggregate keeps its elements one by one. (Those of aggregates with an ORDER BY of their own stay in their states.)
+fn keeps_elements(aggr_expr: &[Expr]) -> bool {
     let any = |wanted: &dyn Fn(&datafusion_expr::expr::AggregateFunction) -> bool| {
         aggr_expr
             .iter()
             .any(|expr| matches!(expr.clone().unalias_nested().data, Expr::AggregateFunction(call) if wanted(&call)))
     };
-    !has_sets
-        && !any(&|call| !call.params.order_by.is_empty())
+    !any(&|call| !call.params.order_by.is_empty())
         && any(&|call| elements_kind(call.func.name(), call.params.distinct).is_some())
 }
 

@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use datafusion_common::{DFSchemaRef, Result, internal_err, not_impl_err};
+use datafusion_common::{DFSchemaRef, Result, internal_err};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::{Expr, Extension, GroupingSet, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
-use datafusion_physical_expr::expressions::{Column, Literal};
+use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion_physical_plan::empty::EmptyExec;
@@ -51,6 +51,8 @@ pub(crate) struct GroupTime {
     pub(crate) kind: TimeKind,
     /// Whether it has a watermark: then late rows are dropped, and closed groups leave.
     pub(crate) has_watermark: bool,
+    /// Whether some grouping set leaves it out: groups without it are in time for ever, and never closed.
+    pub(crate) may_be_left_out: bool,
 }
 
 impl AggregateSpec {
@@ -135,6 +137,7 @@ impl StreamAggregateNode {
                 self.spec.operator,
                 time.has_watermark,
             )?;
+            let node = if time.may_be_left_out { node.keeping_nulls()? } else { node };
             let schema = node.schema();
             let added = input.schema().fields().len()..schema.fields().len();
             time_keys.extend(added.map(|at| {
@@ -147,7 +150,7 @@ impl StreamAggregateNode {
             keyed = Arc::new(node);
         }
         let schema = keyed.schema();
-        let group_by = self.group_by(time_keys, &physical_expr, &schema)?;
+        let group_by = self.group_by(time_keys, &physical_expr)?;
         let mut aggregates = Vec::with_capacity(self.aggr_expr.len());
         let mut filters = Vec::with_capacity(self.aggr_expr.len());
         for expr in &self.aggr_expr {
@@ -185,56 +188,13 @@ impl StreamAggregateNode {
         &self,
         time_keys: Vec<(Arc<dyn PhysicalExpr>, String)>,
         physical_expr: &dyn Fn(&Expr) -> Result<Arc<dyn PhysicalExpr>>,
-        schema: &Schema,
     ) -> Result<PhysicalGroupBy> {
-        if let [Expr::GroupingSet(sets)] = &self.group_expr[..] {
-            return self.grouping_sets(sets, physical_expr, schema);
-        }
         let time = self.spec.time.map(|time| time.index);
         let mut exprs = time_keys;
         for (at, expr) in self.group_expr.iter().enumerate().filter(|(at, _)| Some(*at) != time) {
-            if matches!(expr, Expr::GroupingSet(_)) {
-                return not_impl_err!("grouping sets beside other grouping columns");
-            }
             exprs.push((physical_expr(expr)?, self.schema.field(at).name().clone()));
         }
         Ok(PhysicalGroupBy::new_single(exprs))
-    }
-
-    fn grouping_sets(
-        &self,
-        sets: &GroupingSet,
-        physical_expr: &dyn Fn(&Expr) -> Result<Arc<dyn PhysicalExpr>>,
-        schema: &Schema,
-    ) -> Result<PhysicalGroupBy> {
-        let distinct: Vec<&Expr> = sets.distinct_expr();
-        let at_of = |expr: &Expr| distinct.iter().position(|other| *other == expr);
-        let wanted: Vec<Vec<&Expr>> = match sets {
-            GroupingSet::GroupingSets(sets) => sets.iter().map(|set| set.iter().collect()).collect(),
-            GroupingSet::Rollup(exprs) => {
-                (0..=exprs.len()).rev().map(|count| exprs[..count].iter().collect()).collect()
-            }
-            GroupingSet::Cube(exprs) => (0..1usize << exprs.len())
-                .rev()
-                .map(|set| {
-                    let bit = |at: usize| set >> (exprs.len() - 1 - at) & 1 == 1;
-                    exprs.iter().enumerate().filter(|(at, _)| bit(*at)).map(|(_, expr)| expr).collect()
-                })
-                .collect(),
-        };
-        let mut exprs = Vec::with_capacity(distinct.len());
-        let mut nulls = Vec::with_capacity(distinct.len());
-        for (at, expr) in distinct.iter().enumerate() {
-            let (expr, name) = (physical_expr(expr)?, self.schema.field(at).name().clone());
-            let null = datafusion_common::ScalarValue::try_from(&expr.data_type(schema)?)?;
-            nulls.push((Arc::new(Literal::new(null)) as Arc<dyn PhysicalExpr>, name.clone()));
-            exprs.push((expr, name));
-        }
-        let groups = wanted.into_iter().map(|set| {
-            let present: Vec<usize> = set.into_iter().filter_map(at_of).collect();
-            (0..distinct.len()).map(|at| !present.contains(&at)).collect::<Vec<bool>>()
-        });
-        Ok(PhysicalGroupBy::new(exprs, nulls, groups.collect(), true))
     }
 }
 
@@ -283,9 +243,10 @@ impl UserDefinedLogicalNodeCore for StreamAggregateNode {
     /// A condition on grouping columns alone holds for all rows of a group or for none: it may pass, as in Spark, where it
     /// also decides which rows move the watermark.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        let columns = self.schema.columns();
         let passes = |at: usize| {
-            let is_column = self.group_expr.get(at).is_some_and(|expr| matches!(expr, Expr::Column(_)));
-            is_column && self.spec.time.is_none_or(|time| time.index != at)
+            let is_same = self.group_expr.get(at).is_some_and(|expr| expr.try_as_col() == Some(&columns[at]));
+            is_same && self.spec.time.is_none_or(|time| time.index != at)
         };
         let fields = self.schema.fields().iter().enumerate();
         fields.filter(|(at, _)| !passes(*at)).map(|(_, field)| field.name().clone()).collect()

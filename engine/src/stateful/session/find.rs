@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion_common::internal_err;
 use datafusion_common::tree_node::Transformed;
 use datafusion_expr::{Aggregate, Expr, LogicalPlan};
 
@@ -9,36 +10,43 @@ use super::node::{SessionSpec, StreamSessionNode};
 use crate::error::{Error, Result};
 use crate::plan::{BatchClockNode, TimeWindowNode, WatermarkNode, WindowKind, has_streams};
 use crate::sink::OutputMode;
+use crate::stateful::grouping_sets::{GroupingSetsNode, expressions_of_sets, without_grouping_sets};
 
 /// The place of the session among the grouping columns `group_expr` over `input`.
 pub(in crate::stateful) fn session_among(group_expr: &[Expr], input: &LogicalPlan) -> Option<usize> {
     group_expr.iter().position(|expr| is_session(expr, input))
 }
 
-/// Refuses sessions in ROLLUP, CUBE and GROUPING SETS.
-pub(in crate::stateful) fn in_grouping_sets(group_expr: &[Expr], input: &LogicalPlan) -> Result<()> {
-    let has_session = |expr: &Expr| match expr {
-        Expr::GroupingSet(sets) => sets.distinct_expr().into_iter().any(|expr| is_session(expr, input)),
-        _ => false,
-    };
-    match group_expr.iter().any(has_session) {
-        true => Err(Error::unsupported(
-            "session_window in ROLLUP, CUBE or GROUPING SETS is not supported: group by it and by the other columns",
-        )),
-        false => Ok(()),
+/// Refuses sessions that not every grouping set of `group_expr` over `input` groups by: which rows are one session depends on what
+/// else is grouped by, so there is none without.
+pub(in crate::stateful) fn in_every_set(group_expr: &[Expr], input: &LogicalPlan) -> Result<()> {
+    let [Expr::GroupingSet(sets)] = group_expr else { return Ok(()) };
+    let all = expressions_of_sets(sets);
+    let Some(session) = sets.distinct_expr().into_iter().find(|expr| is_session(expr, input)) else { return Ok(()) };
+    match all.iter().all(|set| set.contains(session)) {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!(
+            "'{}' is not part of every grouping set: put it beside ROLLUP, CUBE or GROUPING SETS, as in GROUP BY session_window(ts, \
+             '5 minutes'), ROLLUP(k)",
+            session.schema_name()
+        ))),
     }
 }
 
 /// `plan` with every aggregate that groups rows of a batch by sessions as one that merges them. Streams are left as they are.
 ///
 /// # Errors
-/// `Unsupported` for sessions in grouping sets.
+/// `Unsupported` for sessions in some grouping sets and not in others.
 pub fn sessions_in_batches(plan: LogicalPlan) -> datafusion_common::Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Aggregate(aggregate) if !has_streams(&aggregate.input) => {
-            in_grouping_sets(&aggregate.group_expr, &aggregate.input)?;
-            let Some(session) = session_among(&aggregate.group_expr, &aggregate.input) else {
+            if !has_session(&aggregate.group_expr, &aggregate.input) {
                 return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+            }
+            in_every_set(&aggregate.group_expr, &aggregate.input)?;
+            let aggregate = without_grouping_sets(aggregate)?;
+            let Some(session) = session_among(&aggregate.group_expr, &aggregate.input) else {
+                return internal_err!("a session is lost among grouping sets");
             };
             let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
             let mode = OutputMode::Complete;
@@ -49,6 +57,14 @@ pub fn sessions_in_batches(plan: LogicalPlan) -> datafusion_common::Result<Logic
         node => Ok(Transformed::no(node)),
     })?;
     Ok(rewritten.data)
+}
+
+fn has_session(group_expr: &[Expr], input: &LogicalPlan) -> bool {
+    let is_one = |expr: &Expr| match expr {
+        Expr::GroupingSet(sets) => sets.distinct_expr().into_iter().any(|expr| is_session(expr, input)),
+        expr => is_session(expr, input),
+    };
+    group_expr.iter().any(is_one)
 }
 
 /// Whether `expr` over the rows of `input` is a column of `session_window`, handed on unchanged.
@@ -74,6 +90,9 @@ fn is_session_at(plan: &LogicalPlan, at: usize) -> bool {
                     true => matches!(windows.kind(), WindowKind::Session(_)),
                     false => is_session_at(windows.input(), at),
                 };
+            }
+            if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
+                return sets.origin(at).is_some_and(|expr| is_session(&expr, sets.input()));
             }
             let hands_on = node.is::<WatermarkNode>() || node.is::<BatchClockNode>();
             let input = extension.node.inputs().into_iter().next().filter(|_| hands_on);

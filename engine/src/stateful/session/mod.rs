@@ -19,7 +19,7 @@ mod slots;
 
 pub use exec::SessionExec;
 pub use find::sessions_in_batches;
-pub(super) use find::{in_grouping_sets, session_among};
+pub(super) use find::{in_every_set, session_among};
 pub(super) use node::SessionSpec;
 pub use node::StreamSessionNode;
 pub use rows_exec::SessionRowsExec;

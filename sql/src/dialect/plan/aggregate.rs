@@ -67,8 +67,9 @@ pub(super) fn aggregate(
             "[GROUP_BY_AGGREGATE] Aggregate functions are not allowed in GROUP BY, but found {aggregate}."
         )));
     }
-    let keys = group_keys(&groups);
+    let written = group_keys(&groups);
     let plan = LogicalPlanBuilder::from(plan).aggregate(groups, distinctly_named(&aggregates))?.build()?;
+    let keys = keys_in_order(&plan).unwrap_or(written);
     let first_aggregate = plan.schema().fields().len() - aggregates.len();
     let mut replaced: Vec<(Expr, Expr)> =
         keys.into_iter().enumerate().map(|(nth, key)| (key, nth_column(&plan, nth))).collect();
@@ -189,7 +190,15 @@ fn replace(expr: Expr, replaced: &[(Expr, Expr)]) -> Result<Expr> {
     Ok(transformed.data)
 }
 
-/// The expressions that are grouped by, in the order of the aggregate's output.
+/// The expressions that an aggregate with grouping sets groups by, in the order of its output: that of the sets, once sets that stand
+/// beside others are multiplied out.
+fn keys_in_order(plan: &LogicalPlan) -> Option<Vec<Expr>> {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return None };
+    let [Expr::GroupingSet(sets)] = &aggregate.group_expr[..] else { return None };
+    Some(sets.distinct_expr().into_iter().cloned().collect())
+}
+
+/// The expressions that are grouped by, as they are written.
 fn group_keys(groups: &[Expr]) -> Vec<Expr> {
     let mut keys: Vec<Expr> = Vec::new();
     for group in groups {
