@@ -137,6 +137,11 @@ async fn grouping_sets_answer_as_spark_does() -> TestResult {
     check(Scenario::read_lines("fixtures/spark/scenarios/grouping_sets.jsonl")?, |_, _| false).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn aggregations_answer_as_spark_does() -> TestResult {
+    check(Scenario::read_lines("fixtures/spark/scenarios/aggregation.jsonl")?, |_, _| false).await
+}
+
 #[test]
 fn the_lists_are_up_to_date() -> TestResult {
     let mut scenarios = Scenario::read_folder("conformance")?;
@@ -147,6 +152,7 @@ fn the_lists_are_up_to_date() -> TestResult {
         "fixtures/spark/scenarios/joins.jsonl",
         "fixtures/spark/scenarios/sessions.jsonl",
         "fixtures/spark/scenarios/grouping_sets.jsonl",
+        "fixtures/spark/scenarios/aggregation.jsonl",
         "fixtures/spark/scenarios/dedup.jsonl",
     ] {
         scenarios.extend(Scenario::read_lines(file)?);

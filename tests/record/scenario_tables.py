@@ -1,5 +1,6 @@
 """The streaming queries that scenarios.py records: what stateless queries answer, and what Spark refuses."""
 
+import aggregation_tables
 import join_tables
 import session_tables
 
@@ -290,4 +291,4 @@ def refused():
         yield scenario(name, mode, sql)
 
 
-FILES = {"stateless": stateless, "refused": refused, "joins": join_tables.joins, "sessions": session_tables.sessions}
+FILES = {"stateless": stateless, "refused": refused, "joins": join_tables.joins, "sessions": session_tables.sessions, "aggregation": aggregation_tables.aggregations}

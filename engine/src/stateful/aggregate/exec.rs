@@ -153,6 +153,23 @@ impl Work {
         self.reservation.try_resize(self.touched.size_bytes() + self.accumulators.size_bytes())
     }
 
+    /// An aggregate without keys has its one group even over no rows, in the partition of the key of no columns. Partial
+    /// aggregates bring it; rows as they are may be none.
+    fn take_in_the_only_group(&mut self, schema: &SchemaRef, partition: usize) -> Result<()> {
+        let spec = &self.layout.spec;
+        let only = Keys::of_no_columns(1);
+        if !spec.keeps_elements || self.layout.groups > 0 || only.partitions(spec.partitions) != [partition as u32] {
+            return Ok(());
+        }
+        let (_, new_rows) = self.touched.intern(&only)?;
+        if !new_rows.is_empty() {
+            self.take_in_stored(&only, 0)?;
+        }
+        let batch = RecordBatch::new_empty(Arc::clone(schema));
+        let key_groups = Arc::clone(batch.column(batch.num_columns() - 1));
+        self.update(&Grouped { batch, key: Vec::new(), key_groups, groups: Vec::new() })
+    }
+
     /// Finds the group of each row, and takes in what is stored of groups that are new in this batch.
     fn group(&mut self, batch: &RecordBatch) -> Result<Grouped> {
         let layout = Arc::clone(&self.layout);
@@ -303,6 +320,7 @@ async fn run(
             work.take_in(&batch)?;
         }
     }
+    work.take_in_the_only_group(&input.schema(), partition)?;
     let (batches, counts) = work.finish()?;
     Observations::of(&context)?.operator(operator, &counts);
     Ok(batches)
