@@ -23,8 +23,13 @@ impl Broker {
     pub(crate) async fn of_arguments(topics: &[(&str, i32)]) -> Result<Self> {
         let arguments: Vec<String> = std::env::args().collect();
         let named = arguments.iter().position(|argument| argument == "--bootstrap-servers");
-        let broker = match named.and_then(|at| arguments.get(at + 1)) {
-            Some(servers) => Self { servers: servers.clone(), _embedded: None },
+        Self::connect(named.and_then(|at| arguments.get(at + 1)).cloned(), topics).await
+    }
+
+    /// The broker at `servers`; without them, one in this process.
+    pub(crate) async fn connect(servers: Option<String>, topics: &[(&str, i32)]) -> Result<Self> {
+        let broker = match servers {
+            Some(servers) => Self { servers, _embedded: None },
             None => return embedded(topics.iter().map(|(topic, n)| (topic.to_string(), *n)).collect()),
         };
         let admin: AdminClient<DefaultClientContext> = broker.client().create().map_err(kafka_error)?;
@@ -45,7 +50,8 @@ impl Broker {
         producer.flush(Duration::from_secs(10)).map_err(kafka_error)
     }
 
-    fn client(&self) -> ClientConfig {
+    /// A client's configuration.
+    pub(crate) fn client(&self) -> ClientConfig {
         ClientConfig::new().set("bootstrap.servers", &self.servers).clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Examples: `cargo run --bin millstream-examples -- NAME`, from the repository's root; `list` tells which there are.
+//! Examples: `cargo run -p examples -- NAME`, from the repository's root; `list` tells which there are.
 //!
 //! To add one: a file here with a `run` function, and a line in [`EXAMPLES`].
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use millstream_tests::TestResult;
 
@@ -50,6 +51,33 @@ fn versions_are_in_the_workspace_alone() -> TestResult {
         let line = manifest.lines().find(|line| line.contains("version ="));
         assert_eq!(line, None, "{folder}/Cargo.toml: versions are in [workspace.dependencies]");
     }
+    Ok(())
+}
+
+/// With other features in a dependency, DataFusion would be built a second time for the examples.
+#[test]
+fn examples_share_the_build_of_the_workspace() -> TestResult {
+    let packages = |of: &[&str]| -> TestResult<BTreeSet<String>> {
+        let args = ["tree", "--offline", "--locked", "--prefix", "none", "--format", "{p} [{f}]"];
+        let mut command = Command::new(env!("CARGO"));
+        command.args(args).args(of).current_dir(repository());
+        // The settings of whoever runs this test are not asked.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME") {
+            command.env_remove(name);
+        }
+        let output = command.output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout)?;
+        Ok(text.lines().map(|line| line.trim_end_matches(" (*)").to_string()).collect())
+    };
+    let examples = packages(&["-p", "examples", "--edges", "normal,build"])?;
+    let all = packages(&["--workspace", "--edges", "normal,build,dev"])?;
+    assert!(examples.len() > 100, "cargo tree has changed its output: {examples:?}");
+    let different: Vec<&String> = examples.difference(&all).collect();
+    assert!(
+        different.is_empty(),
+        "examples/Cargo.toml must ask for the features that the workspace has: {different:?}"
+    );
     Ok(())
 }
 
