@@ -10,27 +10,32 @@ use millstream_engine::trigger::Trigger;
 use millstream_tests::TestResult;
 use millstream_tests::dice::Dice;
 use millstream_tests::scenario::{Answer, answer_of, write_rows};
-use millstream_tests::session::rows_of;
+use millstream_tests::session::{delta_bytes, rows_of};
 use millstream_tests::values::canonical_rows;
 use serde_json::{Value, json};
 
 /// How late a row may be: rows of one stream are less far apart than this, so none is ever late.
 const DELAY_S: i64 = 600;
 
+/// Everything that every query asks of a session: fixed states, those that depend on the order of rows, and elements of every kind.
+const AGGREGATES: &str = "count(*) AS n, sum(v) AS s, min(v) AS lo, collect_list(v) AS l, first(v) AS f, \
+    last(v) FILTER (WHERE v < 8) AS la, first(v) IGNORE NULLS AS fk, max_by(i, v) AS mb, min_by(i, v) AS mi, count(DISTINCT v) AS d, \
+    sum(DISTINCT v) AS sd, collect_set(v) AS cs, percentile_disc(0.5) WITHIN GROUP (ORDER BY v) AS p";
+
 /// Grouped by key and session; per-row gaps; without another key.
 const QUERIES: &[(&str, Gap, bool)] = &[
     (
-        "SELECT session_window.start AS ss, session_window.end AS se, k, count(*) AS n, sum(v) AS s, min(v) AS lo, collect_list(v) AS l FROM {s} GROUP BY session_window(ts, '40 seconds'), k",
+        "SELECT session_window.start AS ss, session_window.end AS se, k, {a} FROM {s} GROUP BY session_window(ts, '40 seconds'), k",
         Gap::Constant,
         true,
     ),
     (
-        "SELECT session_window.start AS ss, session_window.end AS se, k, count(*) AS n, sum(v) AS s, min(v) AS lo, collect_list(v) AS l FROM {s} GROUP BY k, session_window(ts, CASE WHEN v > 4 THEN '90 seconds' WHEN v = 1 THEN '0 seconds' ELSE '25 seconds' END)",
+        "SELECT session_window.start AS ss, session_window.end AS se, k, {a} FROM {s} GROUP BY k, session_window(ts, CASE WHEN v > 4 THEN '90 seconds' WHEN v = 1 THEN '0 seconds' ELSE '25 seconds' END)",
         Gap::ByValue,
         true,
     ),
     (
-        "SELECT session_window.start AS ss, session_window.end AS se, count(*) AS n, sum(v) AS s, min(v) AS lo, collect_list(v) AS l FROM {s} GROUP BY session_window(ts, '8 seconds')",
+        "SELECT session_window.start AS ss, session_window.end AS se, {a} FROM {s} GROUP BY session_window(ts, '8 seconds')",
         Gap::Short,
         false,
     ),
@@ -57,7 +62,7 @@ impl Gap {
     }
 }
 
-/// One row: key, second, value.
+/// One row: key, second, value. Beside them it has its number.
 #[derive(Clone, Debug)]
 struct Row {
     key: Option<&'static str>,
@@ -70,8 +75,8 @@ fn at(second: i64) -> String {
 }
 
 impl Row {
-    fn json(&self) -> Value {
-        json!({"k": self.key, "ts": self.second.map(at), "v": self.value})
+    fn json(&self, number: usize) -> Value {
+        json!({"k": self.key, "ts": self.second.map(at), "v": self.value, "i": number})
     }
 }
 
@@ -115,10 +120,26 @@ fn model(rows: &[Row], gap: Gap, has_key: bool) -> Vec<Value> {
     }
     let row_of = |(key, (start, end, mut members)): (Option<&str>, (i64, i64, Vec<usize>))| {
         members.sort_unstable();
-        let values: Vec<i64> = members.iter().filter_map(|arrival| rows[*arrival].value).collect();
+        let value = |member: &usize| rows[*member].value;
+        let known: Vec<usize> = members.iter().copied().filter(|member| value(member).is_some()).collect();
+        let values: Vec<i64> = known.iter().filter_map(value).collect();
+        let mut different: Vec<i64> = Vec::new();
+        for value in &values {
+            if !different.contains(value) {
+                different.push(*value);
+            }
+        }
+        let mut sorted = values.clone();
+        sorted.sort_unstable();
+        let sum = |values: &[i64]| (!values.is_empty()).then(|| values.iter().sum::<i64>());
         let mut row = json!({
-            "ss": at(start), "se": at(end), "n": members.len(), "lo": values.iter().min(),
-            "s": (!values.is_empty()).then(|| values.iter().sum::<i64>()), "l": values,
+            "ss": at(start), "se": at(end), "n": members.len(), "lo": values.iter().min(), "s": sum(&values), "l": values,
+            "f": members.first().and_then(value), "la": values.iter().rfind(|value| **value < 8), "fk": values.first(),
+            // Of equal ones the last counts.
+            "mb": known.iter().max_by_key(|member| (value(member), **member)),
+            "mi": known.iter().max_by_key(|member| (std::cmp::Reverse(value(member)), **member)),
+            "d": different.len(), "sd": sum(&different), "cs": different,
+            "p": sorted.get(sorted.len().saturating_sub(1) / 2),
         });
         if has_key {
             row["k"] = json!(key);
@@ -133,14 +154,15 @@ async fn session_over(work: &Path, partitions: u64) -> TestResult<StreamSession>
     let place = work.display();
     session
         .sql(&format!(
-            "CREATE TABLE ev (k STRING, v BIGINT, ts TIMESTAMP) USING json OPTIONS (path '{place}/ev', maxFilesPerTrigger '1')"
+            "CREATE TABLE ev (k STRING, v BIGINT, i BIGINT, ts TIMESTAMP) USING json OPTIONS (path '{place}/ev', maxFilesPerTrigger '1')"
         ))
         .await?;
     Ok(session)
 }
 
-fn write_file(work: &Path, file: u64, rows: &[Row]) -> TestResult {
-    let rows: Vec<Value> = rows.iter().map(Row::json).collect();
+/// Writes rows, of which the first has the number `first`.
+fn write_file(work: &Path, file: u64, rows: &[Row], first: usize) -> TestResult {
+    let rows: Vec<Value> = rows.iter().zip(first..).map(|(row, number)| row.json(number)).collect();
     Ok(write_rows(&work.join(format!("ev/{file:04}.json")), &json!(rows), 1_000_000_000 + file)?)
 }
 
@@ -149,7 +171,9 @@ fn write_file(work: &Path, file: u64, rows: &[Row]) -> TestResult {
 async fn streamed(dice: &mut Dice, rows: &[Row], sql: &str, mode: OutputMode) -> TestResult<Vec<Vec<Value>>> {
     let work = tempfile::tempdir()?;
     std::fs::create_dir(work.path().join("ev"))?;
-    let sql = sql.replace("{s}", &format!("STREAM ev WATERMARK ts DELAY OF INTERVAL {DELAY_S} SECONDS"));
+    let sql = sql
+        .replace("{a}", AGGREGATES)
+        .replace("{s}", &format!("STREAM ev WATERMARK ts DELAY OF INTERVAL {DELAY_S} SECONDS"));
     let (mut answer, mut rest, mut files) = (Answer::new(), rows, 0u64);
     for partitions in [1, 3, 2] {
         let count = 1 + dice.below(4);
@@ -159,7 +183,7 @@ async fn streamed(dice: &mut Dice, rows: &[Row], sql: &str, mode: OutputMode) ->
                 false => (1 + dice.below(rest.len() as u64 / 3 + 1) as usize).min(rest.len()),
             };
             let (now, later) = rest.split_at(take);
-            write_file(work.path(), files, now)?;
+            write_file(work.path(), files, now, rows.len() - rest.len())?;
             (rest, files) = (later, files + 1);
         }
         let session = session_over(work.path(), partitions).await?;
@@ -168,15 +192,9 @@ async fn streamed(dice: &mut Dice, rows: &[Row], sql: &str, mode: OutputMode) ->
     Ok(answer.into_values().collect())
 }
 
-/// Rows as text, without the order of lists: bridged sessions put their stored parts in order of their starts.
+/// Rows as text, in an order of their own.
 fn comparable(rows: &[Value]) -> Vec<String> {
-    let mut rows = rows.to_vec();
-    for row in &mut rows {
-        if let Some(list) = row["l"].as_array_mut() {
-            list.sort_unstable_by_key(Value::as_i64);
-        }
-    }
-    canonical_rows(&rows, false)
+    canonical_rows(rows, false)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,10 +204,10 @@ async fn a_batch_query_gives_the_sessions_of_the_model() -> TestResult {
         let rows = rows(&mut dice, 150);
         let work = tempfile::tempdir()?;
         std::fs::create_dir(work.path().join("ev"))?;
-        write_file(work.path(), 0, &rows)?;
-        let found = rows_of(&session_over(work.path(), 2).await?, &sql.replace("{s}", "ev")).await?;
-        // In one batch the lists are in the order of arrival.
-        assert_eq!(canonical_rows(&found, false), canonical_rows(&model(&rows, *gap, *has_key), false), "{sql}");
+        write_file(work.path(), 0, &rows, 0)?;
+        let sql = sql.replace("{a}", AGGREGATES).replace("{s}", "ev");
+        let found = rows_of(&session_over(work.path(), 2).await?, &sql).await?;
+        assert_eq!(comparable(&found), comparable(&model(&rows, *gap, *has_key)), "{sql}");
     }
     Ok(())
 }
@@ -249,6 +267,40 @@ async fn the_last_update_of_each_session_is_the_models() -> TestResult {
     Ok(())
 }
 
+/// A session of hundreds of thousands of elements is not written again when it grows, and neither is it when it is joined by another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_writes_the_elements_that_are_new() -> TestResult {
+    const ROWS: usize = 300_000;
+    let work = tempfile::tempdir()?;
+    std::fs::create_dir(work.path().join("ev"))?;
+    // Sessions from 1000 s on and from 1300 s on; more of the first; a row that joins them; and one that is too far away.
+    let files = [(1000, ROWS), (1300, 100), (1010, 100), (1205, 1), (1500, 1)];
+    let mut first = 0;
+    for (file, (second, count)) in (0u64..).zip(files) {
+        let row = |number: usize| Row {
+            key: Some("a"),
+            second: Some(second + number as i64 % 100),
+            value: Some((first + number) as i64),
+        };
+        write_file(work.path(), file, &(0..count).map(row).collect::<Vec<_>>(), first)?;
+        first += count;
+    }
+    let session = session_over(work.path(), 1).await?;
+    let sql = "SELECT session_window.start AS ss, count(DISTINCT v) AS d, size(collect_list(v)) AS l, median(v) AS m, max_by(i, v) AS mb
+        FROM STREAM ev WATERMARK ts DELAY OF INTERVAL 10 MINUTES GROUP BY session_window(ts, '100 seconds'), k";
+    let batches = answer_of(&session.sql(sql).await?, OutputMode::Update, &work.path().join("cp")).await?;
+    let joined = ROWS + 201;
+    let expected =
+        json!([{"ss": at(1000), "d": joined, "l": joined, "m": (joined - 1) as f64 / 2.0, "mb": joined - 1}]);
+    assert_eq!(comparable(&batches[&3]), comparable(expected.as_array().ok_or("rows")?));
+    let deltas = delta_bytes(work.path())?;
+    assert!(
+        deltas.len() == 5 && deltas[0] > 1_000_000 && deltas[1..].iter().all(|bytes| *bytes < 64 * 1024),
+        "{deltas:?}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_counts_sessions_and_late_rows() -> TestResult {
     let work = tempfile::tempdir()?;
@@ -261,7 +313,7 @@ async fn progress_counts_sessions_and_late_rows() -> TestResult {
         vec![row("c", 3), row("d", 2), row("d", 3), row("a", 950)],
     ];
     for (file, rows) in (0u64..).zip(&files) {
-        write_file(work.path(), file, rows)?;
+        write_file(work.path(), file, rows, 0)?;
     }
     let session = session_over(work.path(), 3).await?;
     let sql = format!(

@@ -34,11 +34,13 @@ const KINDS: &[(&str, ElementsKind)] = &[
     ("array_agg", ElementsKind::List),
     ("collect_list", ElementsKind::List),
     ("collect_set", ElementsKind::Set),
+    ("listagg", ElementsKind::List),
     ("median", ElementsKind::Counted),
     ("mode", ElementsKind::Counted),
     ("percentile", ElementsKind::Counted),
     ("percentile_cont", ElementsKind::Counted),
     ("percentile_disc", ElementsKind::Counted),
+    ("string_agg", ElementsKind::List),
 ];
 
 /// Functions whose answer is the same with and without `DISTINCT`, and that keep no elements for it.
@@ -90,6 +92,7 @@ mod tests {
             ("last", true, None),
             ("collect_list", false, Some(ElementsKind::List)),
             ("collect_list", true, Some(ElementsKind::Set)),
+            ("listagg", false, Some(ElementsKind::List)),
             ("collect_set", true, Some(ElementsKind::Set)),
             ("median", false, Some(ElementsKind::Counted)),
             ("median", true, Some(ElementsKind::Set)),

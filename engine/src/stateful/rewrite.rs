@@ -150,6 +150,7 @@ impl Rewrite {
             partitions: self.partitions,
             session,
             has_watermark,
+            keeps_elements: keeps_elements(&aggr_expr),
         };
         Ok(StreamSessionNode::plan(input, group_expr, aggr_expr, spec, schema))
     }

@@ -38,6 +38,17 @@ impl Accumulators {
         Ok(())
     }
 
+    /// Takes in states of aggregate number `number`, a row for each of `groups`, which are numbered below `count`.
+    pub(in crate::stateful) fn merge_one(
+        &mut self,
+        number: usize,
+        states: &[ArrayRef],
+        groups: &[usize],
+        count: usize,
+    ) -> Result<()> {
+        self.all[number].merge_batch(states, groups, count)
+    }
+
     /// Takes in rows' `arguments` for aggregate number `number`: a row for each of `groups`, but those that `filter` leaves out.
     pub(in crate::stateful) fn update(
         &mut self,
@@ -62,6 +73,11 @@ impl Accumulators {
     /// The values of all groups; the accumulators are empty afterwards.
     pub(in crate::stateful) fn values(&mut self) -> Result<Vec<ArrayRef>> {
         self.all.iter_mut().map(|accumulator| accumulator.evaluate(EmitTo::All)).collect()
+    }
+
+    /// How many state columns each aggregate has.
+    pub(in crate::stateful) fn widths(&self) -> &[usize] {
+        &self.widths
     }
 
     /// Memory they take.

@@ -9,15 +9,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array};
 use arrow::compute::{filter, take};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema};
 use datafusion_common::{Result, internal_err};
 use datafusion_expr::EmitTo;
-use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::expressions::Literal;
-use millstream_state::{Draft, KEY_GROUP_COLUMN, KeyEncoder, KeyRange, Keys, StoreSchema};
+use millstream_state::{Draft, KEY_GROUP_COLUMN, KeyEncoder, KeyRange, Keys, StateRows, StoreSchema};
 
 use super::accumulators::accumulator;
 use super::group_table::GroupTable;
@@ -29,14 +28,14 @@ const ROWS: usize = 65_536;
 
 /// How an aggregate's elements are kept.
 #[derive(Clone, Debug)]
-pub(super) struct ElementsSpec {
+pub(in crate::stateful) struct ElementsSpec {
     /// The store's name.
-    pub(super) store: String,
-    pub(super) schema: StoreSchema,
+    pub(in crate::stateful) store: String,
+    pub(in crate::stateful) schema: StoreSchema,
     kind: ElementsKind,
     /// Whether the aggregate has a small state besides, which takes in each element once: then elements only tell new from
     /// known ones.
-    pub(super) is_members: bool,
+    pub(in crate::stateful) is_members: bool,
     keeps_nulls: bool,
     /// Columns of the group's key.
     groups: usize,
@@ -46,7 +45,7 @@ pub(super) struct ElementsSpec {
 
 impl ElementsSpec {
     /// How aggregate number `number` keeps its elements, beside groups with the key `group`; `None` where its state is small.
-    pub(super) fn of(
+    pub(in crate::stateful) fn of(
         function: &AggregateFunctionExpr,
         number: usize,
         group: &[Arc<Field>],
@@ -84,33 +83,31 @@ impl ElementsSpec {
     }
 
     /// Whether it needs to know in which order elements have arrived.
-    pub(super) fn needs_arrivals(&self) -> bool {
+    pub(in crate::stateful) fn needs_arrivals(&self) -> bool {
         !self.is_members && self.kind != ElementsKind::Counted
     }
 }
 
 /// The rows of one record batch, and the group of each.
-pub(super) struct GroupedRows<'a> {
-    pub(super) batch: &'a RecordBatch,
+pub(in crate::stateful) struct GroupedRows<'a> {
     /// The group's key columns.
-    pub(super) key: &'a [ArrayRef],
-    pub(super) key_groups: &'a ArrayRef,
-    pub(super) groups: &'a [usize],
+    pub(in crate::stateful) key: &'a [ArrayRef],
+    pub(in crate::stateful) key_groups: &'a ArrayRef,
+    pub(in crate::stateful) groups: &'a [usize],
     /// Each row's number among all rows of its group, in order of arrival; empty where nobody needs it.
-    pub(super) arrivals: &'a [i64],
+    pub(in crate::stateful) arrivals: &'a [i64],
 }
 
 /// The elements that were new.
-pub(super) struct NewElements {
-    pub(super) arguments: Vec<ArrayRef>,
-    pub(super) groups: Vec<usize>,
+pub(in crate::stateful) struct NewElements {
+    pub(in crate::stateful) arguments: Vec<ArrayRef>,
+    pub(in crate::stateful) groups: Vec<usize>,
 }
 
 /// The elements of one aggregate in one batch of one state partition.
-pub(super) struct ElementStore {
+pub(in crate::stateful) struct ElementStore {
     spec: ElementsSpec,
     function: Arc<AggregateFunctionExpr>,
-    filter: Option<Arc<dyn PhysicalExpr>>,
     draft: Draft,
     encoder: KeyEncoder,
     prefix: Option<KeyEncoder>,
@@ -118,10 +115,9 @@ pub(super) struct ElementStore {
 
 impl ElementStore {
     /// `function` is the aggregate without DISTINCT.
-    pub(super) fn new(
+    pub(in crate::stateful) fn new(
         spec: ElementsSpec,
         function: Arc<AggregateFunctionExpr>,
-        filter: Option<Arc<dyn PhysicalExpr>>,
         draft: Draft,
     ) -> Result<Self> {
         let encoder = draft.key_encoder().clone();
@@ -129,16 +125,18 @@ impl ElementStore {
             0 => None,
             groups => Some(KeyEncoder::new(encoder.fields()[..groups].to_vec()).map_err(Error::from)?),
         };
-        Ok(Self { spec, function, filter, draft, encoder, prefix })
+        Ok(Self { spec, function, draft, encoder, prefix })
     }
 
-    /// Takes in the elements of these rows. What was new is given back where the aggregate has a small state besides.
-    pub(super) fn add(&mut self, rows: &GroupedRows<'_>) -> Result<Option<NewElements>> {
-        let count = rows.batch.num_rows();
-        let arguments = self.function.expressions();
-        let arguments =
-            arguments.iter().map(|expr| expr.evaluate(rows.batch)?.into_array(count)).collect::<Result<Vec<_>>>()?;
-        let wanted = self.wanted(rows.batch, &arguments)?;
+    /// Takes in the elements of these rows, those that `filter` leaves out left out. What was new is given back where the
+    /// aggregate has a small state besides.
+    pub(in crate::stateful) fn add(
+        &mut self,
+        rows: &GroupedRows<'_>,
+        arguments: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Option<NewElements>> {
+        let wanted = self.wanted(rows.groups.len(), arguments, filter)?;
         let wanted = UInt32Array::from_iter_values(wanted.values().set_indices().map(|row| row as u32));
         let of = |column: &ArrayRef| take(column, &wanted, None);
         let arguments = arguments.iter().map(of).collect::<Result<Vec<_>, _>>()?;
@@ -157,12 +155,9 @@ impl ElementStore {
         let keys = self.encoder.encode(&key).map_err(Error::from)?;
         match self.spec.kind {
             ElementsKind::List => self.draft.put(&keys, &elements.collect::<Vec<_>>()).map_err(Error::from)?,
-            ElementsKind::Counted => self.count(&keys)?,
+            ElementsKind::Counted => self.count(&keys, |_| 1)?,
             ElementsKind::Set if self.spec.is_members => {
-                let is_new = self.draft.put_where_absent(&keys, &[]).map_err(Error::from)?;
-                let arguments = arguments.iter().map(|column| filter(column, &is_new)).collect::<Result<_, _>>()?;
-                let groups = is_new.values().set_indices().map(|row| groups[row]).collect();
-                return Ok(Some(NewElements { arguments, groups }));
+                return self.put_members(&keys, &arguments, &groups).map(Some);
             }
             ElementsKind::Set => {
                 self.draft.put_where_absent(&keys, &[arrivals()]).map_err(Error::from)?;
@@ -171,18 +166,20 @@ impl ElementStore {
         Ok(None)
     }
 
+    /// Puts the elements of these groups, which are `arguments` of the aggregate; those that were not there.
+    fn put_members(&mut self, keys: &Keys, arguments: &[ArrayRef], groups: &[usize]) -> Result<NewElements> {
+        let is_new = self.draft.put_where_absent(keys, &[]).map_err(Error::from)?;
+        let arguments = arguments.iter().map(|column| filter(column, &is_new)).collect::<Result<_, _>>()?;
+        let groups = is_new.values().set_indices().map(|row| groups[row]).collect();
+        Ok(NewElements { arguments, groups })
+    }
+
     /// Which rows give an element.
-    fn wanted(&self, batch: &RecordBatch, arguments: &[ArrayRef]) -> Result<BooleanArray> {
-        let mut wanted = match (&self.filter, arguments.first()) {
-            (Some(filter), _) => {
-                let passed = filter.evaluate(batch)?.into_array(batch.num_rows())?;
-                let passed = passed.as_boolean();
-                match passed.null_count() {
-                    0 => passed.clone(),
-                    _ => arrow::compute::prep_null_mask_filter(passed),
-                }
-            }
-            (None, _) => BooleanArray::from(vec![true; batch.num_rows()]),
+    fn wanted(&self, rows: usize, arguments: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<BooleanArray> {
+        let mut wanted = match filter {
+            Some(passed) if passed.null_count() == 0 => passed.clone(),
+            Some(passed) => arrow::compute::prep_null_mask_filter(passed),
+            None => BooleanArray::from(vec![true; rows]),
         };
         if !self.spec.keeps_nulls {
             for at in &self.spec.elements {
@@ -196,13 +193,13 @@ impl ElementStore {
         Ok(wanted)
     }
 
-    /// Adds one to the count of each of these elements.
-    fn count(&mut self, keys: &Keys) -> Result<()> {
+    /// Adds to the count of each of these elements, a row at a time.
+    fn count(&mut self, keys: &Keys, more: impl Fn(usize) -> i64) -> Result<()> {
         let mut different = GroupTable::new();
         let (numbers, _) = different.intern(keys)?;
         let mut counts = vec![0i64; different.len()];
-        for number in numbers {
-            counts[number] += 1;
+        for (row, number) in numbers.into_iter().enumerate() {
+            counts[number] += more(row);
         }
         let keys = different.into_keys()?;
         if keys.is_empty() {
@@ -215,13 +212,71 @@ impl ElementStore {
         Ok(self.draft.put(&keys, &[counts]).map_err(Error::from)?)
     }
 
-    /// The aggregate's values for the groups with these keys, in their order.
-    pub(super) fn values(&mut self, key: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-        let prefixes = match &self.prefix {
+    /// Puts the elements of the groups `from` into the groups `to`, row by row, which are numbered `groups`. What is new there is given
+    /// back where the aggregate has a small state besides.
+    pub(in crate::stateful) fn move_groups(
+        &mut self,
+        from: &[ArrayRef],
+        to: &[ArrayRef],
+        groups: &[usize],
+    ) -> Result<Option<NewElements>> {
+        let (owners, found) = self.scan(from, groups.len())?;
+        self.draft.remove(&found.keys).map_err(Error::from)?;
+        let columns = found.key_columns().map_err(Error::from)?;
+        let mut key = to.iter().map(|column| take(column, &owners, None)).collect::<Result<Vec<_>, _>>()?;
+        key.extend_from_slice(&columns[self.spec.groups..]);
+        let keys = self.encoder.encode(&key).map_err(Error::from)?;
+        match self.spec.kind {
+            ElementsKind::List => self.draft.put(&keys, &found.values).map_err(Error::from)?,
+            ElementsKind::Counted => {
+                let counts = found.values[0].as_primitive::<Int64Type>();
+                self.count(&keys, |row| counts.value(row))?;
+            }
+            ElementsKind::Set if self.spec.is_members => {
+                let elements = &columns[self.spec.groups..];
+                let rows = UInt32Array::from_iter_values(0..found.len() as u32);
+                let groups: Vec<usize> = owners.values().iter().map(|owner| groups[*owner as usize]).collect();
+                let arguments = self.arguments(elements, &rows)?;
+                return self.put_members(&keys, &arguments, &groups).map(Some);
+            }
+            ElementsKind::Set => self.put_earliest(&keys, found.values[0].as_primitive::<Int64Type>())?,
+        }
+        Ok(None)
+    }
+
+    /// Puts these elements with their arrivals, where they are not there with an earlier one.
+    fn put_earliest(&mut self, keys: &Keys, arrivals: &Int64Array) -> Result<()> {
+        let known = self.draft.get(keys).map_err(Error::from)?.values;
+        let known = known[0].as_primitive::<Int64Type>();
+        // Of rows with the same key the last counts.
+        let mut order: Vec<u32> = (0..keys.len() as u32).collect();
+        order.sort_by_key(|row| std::cmp::Reverse(arrivals.value(*row as usize)));
+        let earliest = order.iter().map(|row| {
+            let (row, arrival) = (*row as usize, arrivals.value(*row as usize));
+            if known.is_valid(row) { arrival.min(known.value(row)) } else { arrival }
+        });
+        let earliest: ArrayRef = Arc::new(Int64Array::from_iter_values(earliest));
+        let keys = keys.take(&UInt32Array::from(order)).map_err(Error::from)?;
+        Ok(self.draft.put(&keys, &[earliest]).map_err(Error::from)?)
+    }
+
+    /// The elements of the groups with these keys, and for each which of the groups it belongs to.
+    fn scan(&mut self, key: &[ArrayRef], rows: usize) -> Result<(UInt32Array, StateRows)> {
+        let prefixes = self.prefixes(key, rows)?;
+        Ok(self.draft.scan_prefixes(&prefixes).map_err(Error::from)?)
+    }
+
+    /// What the keys of the elements of groups begin with.
+    fn prefixes(&self, key: &[ArrayRef], rows: usize) -> Result<Keys> {
+        Ok(match &self.prefix {
             Some(encoder) => encoder.encode(key).map_err(Error::from)?,
             None => Keys::of_no_columns(rows),
-        };
-        let (owners, found) = self.draft.scan_prefixes(&prefixes).map_err(Error::from)?;
+        })
+    }
+
+    /// The aggregate's values for the groups with these keys, in their order.
+    pub(in crate::stateful) fn values(&mut self, key: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let (owners, found) = self.scan(key, rows)?;
         let columns = found.key_columns().map_err(Error::from)?;
         let in_key = || columns[self.spec.groups..self.spec.groups + self.spec.elements.len()].to_vec();
         let number = || found.values[0].as_primitive::<Int64Type>().values();
@@ -275,14 +330,20 @@ impl ElementStore {
             .collect()
     }
 
+    /// Forgets the elements of the groups with these keys.
+    pub(in crate::stateful) fn remove_groups(&mut self, key: &[ArrayRef], rows: usize) -> Result<()> {
+        let prefixes = self.prefixes(key, rows)?;
+        (0..rows).try_for_each(|row| self.remove_range(&KeyRange::prefix(prefixes.key(row))))
+    }
+
     /// Forgets the elements of closed groups.
-    pub(super) fn remove_range(&mut self, range: &KeyRange) -> Result<()> {
+    pub(in crate::stateful) fn remove_range(&mut self, range: &KeyRange) -> Result<()> {
         self.draft.remove_range(range).map_err(Error::from)?;
         Ok(())
     }
 
     /// Hands the changes over, to be committed with the groups.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(in crate::stateful) fn finish(self) -> Result<()> {
         Ok(self.draft.finish().map_err(Error::from)?)
     }
 }

@@ -25,7 +25,7 @@ use crate::stateful::time_key::{TimeKind, first_open_start};
 const ROWS: usize = 8192;
 
 /// The same where the elements of each have to be read.
-const ROWS_WITH_ELEMENTS: usize = 512;
+pub(in crate::stateful) const ROWS_WITH_ELEMENTS: usize = 512;
 
 /// Collects what a batch gives out.
 pub(super) struct Emitter<'a> {
@@ -136,7 +136,7 @@ impl<'a> Emitter<'a> {
         let end = first_open.saturating_sub(windows.slide).saturating_add(windows.size);
         let range = KeyRange::between(self.time_key(first)?, self.time_key(end)?);
         let mut groups = GroupTable::new();
-        let mut accumulators = Accumulators::new(&self.layout.small)?;
+        let mut accumulators = Accumulators::new(&self.layout.aggregates.small)?;
         let mut scan = draft.scan(&range).map_err(Error::from)?;
         while let Some(rows) = scan.next_batch(ROWS).map_err(Error::from)? {
             let (keys, states) = self.windows_of(&rows, windows, first..first_open)?;
@@ -194,14 +194,8 @@ impl<'a> Emitter<'a> {
             let data_type = layout.output.field(time.index).data_type();
             columns.insert(time.index, time_column(&time.kind, &key, data_type)?);
         }
-        let small = values_of(&layout.small, states, rows)?;
-        for (aggregate, elements) in layout.aggregates.iter().zip(self.elements.iter_mut()) {
-            columns.push(match (aggregate.small, elements) {
-                (Some(number), _) => Arc::clone(&small[number]),
-                (None, Some(elements)) => elements.values(&key[..layout.groups], rows)?,
-                (None, None) => return internal_err!("an aggregate has neither a state nor elements"),
-            });
-        }
+        let small = values_of(&layout.aggregates.small, states, rows)?;
+        columns.extend(layout.aggregates.values(&small, self.elements, &key[..layout.groups], rows)?);
         for (column, field) in columns.iter_mut().zip(layout.output.fields()) {
             if column.data_type() != field.data_type() {
                 *column = cast(column, field.data_type())?;

@@ -116,22 +116,13 @@ impl Work {
         let AggregateSpec { operator, partitions, .. } = layout.spec;
         let state = StateBatch::of(context)?;
         let draft = state.draft(operator, GROUPS, partition, partitions, &layout.store).await?;
-        let mut elements = Vec::with_capacity(layout.aggregates.len());
-        for aggregate in &layout.aggregates {
-            let Some(spec) = &aggregate.elements else {
-                elements.push(None);
-                continue;
-            };
-            let draft = state.draft(operator, &spec.store, partition, partitions, &spec.schema).await?;
-            let (function, filter) = (Arc::clone(&aggregate.function), aggregate.filter.clone());
-            elements.push(Some(ElementStore::new(spec.clone(), function, filter, draft)?));
-        }
+        let elements = layout.aggregates.open(&state, operator, partition, partitions).await?;
         let consumer = MemoryConsumer::new(format!("aggregation (operator {operator}, state partition {partition})"));
         Ok(Self {
             encoder: draft.key_encoder().clone(),
             draft,
             touched: GroupTable::new(),
-            accumulators: Accumulators::new(&layout.small)?,
+            accumulators: Accumulators::new(&layout.aggregates.small)?,
             elements,
             arrivals: Vec::new(),
             watermarks: BatchContext::of(context)?.watermarks_of(operator),
@@ -232,19 +223,21 @@ impl Work {
             true => groups.iter().map(|group| next(&mut self.arrivals[*group])).collect(),
             false => Vec::new(),
         };
-        let rows = GroupedRows { batch, key, key_groups, groups, arrivals: &arrivals };
-        for (aggregate, elements) in layout.aggregates.iter().zip(&mut self.elements) {
-            let Some(elements) = elements else {
-                let Some(number) = aggregate.small else { continue };
-                let array = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(batch)?.into_array(batch.num_rows());
-                let arguments = aggregate.function.expressions().iter().map(array).collect::<Result<Vec<_>>>()?;
-                let filter = aggregate.filter.as_ref().map(array).transpose()?;
-                let filter = filter.as_ref().map(|passed| passed.as_boolean());
-                self.accumulators.update(number, &arguments, groups, filter, count)?;
-                continue;
-            };
-            if let (Some(new), Some(number)) = (elements.add(&rows)?, aggregate.small) {
-                self.accumulators.update(number, &new.arguments, &new.groups, None, count)?;
+        let rows = GroupedRows { key, key_groups, groups, arrivals: &arrivals };
+        let array = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(batch)?.into_array(batch.num_rows());
+        let aggregates = layout.aggregates.all.iter().zip(&layout.filters).zip(&mut self.elements);
+        for ((aggregate, filter), elements) in aggregates {
+            let arguments = aggregate.function.expressions().iter().map(array).collect::<Result<Vec<_>>>()?;
+            let filter = filter.as_ref().map(array).transpose()?;
+            let filter = filter.as_ref().map(|passed| passed.as_boolean());
+            match (elements, aggregate.small) {
+                (None, None) => {}
+                (None, Some(number)) => self.accumulators.update(number, &arguments, groups, filter, count)?,
+                (Some(elements), number) => {
+                    if let (Some(new), Some(number)) = (elements.add(&rows, &arguments, filter)?, number) {
+                        self.accumulators.update(number, &new.arguments, &new.groups, None, count)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -372,7 +365,8 @@ impl DisplayAs for StateAggregateExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let AggregateSpec { operator, mode, partitions, time, by_slices, .. } = &self.spec;
         let key: Vec<&str> = self.layout.store.key().iter().map(|field| field.name().as_str()).collect();
-        let functions: Vec<&str> = self.layout.aggregates.iter().map(|aggregate| aggregate.function.name()).collect();
+        let functions: Vec<&str> =
+            self.layout.aggregates.all.iter().map(|aggregate| aggregate.function.name()).collect();
         write!(
             f,
             "StateAggregateExec: operator={operator}, mode={mode}, partitions={partitions}, key=[{}], functions=[{}]",

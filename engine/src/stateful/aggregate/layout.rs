@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use datafusion_common::Result;
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion_physical_plan::ExecutionPlan;
 use millstream_state::{KEY_GROUP_COLUMN, StoreSchema};
 
 use super::accumulators::state_fields;
+use super::aggregates::Aggregates;
 use super::element_store::ElementsSpec;
 use super::node::{AggregateSpec, functions_of, group_columns};
 use crate::plan::Windows;
@@ -22,9 +22,9 @@ pub(super) const GROUPS: &str = "groups";
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) spec: AggregateSpec,
-    pub(super) aggregates: Vec<Aggregate>,
-    /// The functions with a state of fixed size, in order.
-    pub(super) small: Vec<Arc<AggregateFunctionExpr>>,
+    pub(super) aggregates: Aggregates,
+    /// Of each aggregate, where its rows are aggregated here.
+    pub(super) filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
     /// Columns of the state's key that stand for the time.
     pub(super) times: usize,
     /// All columns of the state's key, but for the key group.
@@ -38,17 +38,6 @@ pub(super) struct Layout {
     pub(super) output: SchemaRef,
 }
 
-/// One aggregate.
-#[derive(Debug)]
-pub(super) struct Aggregate {
-    /// The function; without DISTINCT where its elements are kept.
-    pub(super) function: Arc<AggregateFunctionExpr>,
-    pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
-    /// Its number among the small functions.
-    pub(super) small: Option<usize>,
-    pub(super) elements: Option<ElementsSpec>,
-}
-
 impl Layout {
     pub(super) fn new(template: &Arc<dyn ExecutionPlan>, spec: &AggregateSpec, output: SchemaRef) -> Result<Self> {
         let (partial, functions) = functions_of(template)?;
@@ -56,23 +45,9 @@ impl Layout {
         // Whether a column can be null may depend on the optimizer's mood: the state's columns all may.
         let nullable = |field: &Field| Arc::new(field.clone().with_nullable(true));
         let mut key: Vec<_> = schema.fields()[..groups].iter().map(|field| nullable(field)).collect();
-        let (mut aggregates, mut small) = (Vec::with_capacity(functions.len()), Vec::new());
-        for (number, (function, filter)) in functions.iter().zip(partial.filter_expr()).enumerate() {
-            let elements = match spec.keeps_elements {
-                true => ElementsSpec::of(function, number, &key, &input)?,
-                false => None,
-            };
-            let function = match &elements {
-                Some(_) => Arc::new(without_distinct(function, &input)?),
-                None => Arc::clone(function),
-            };
-            let is_small = elements.as_ref().is_none_or(|elements| elements.is_members);
-            let number = is_small.then_some(small.len());
-            small.extend(is_small.then(|| Arc::clone(&function)));
-            aggregates.push(Aggregate { function, filter: filter.clone(), small: number, elements });
-        }
-        let counts_arrivals = aggregates.iter().any(|a| a.elements.as_ref().is_some_and(ElementsSpec::needs_arrivals));
-        let mut value: Vec<_> = state_fields(&small)?.iter().map(|field| nullable(field)).collect();
+        let aggregates = Aggregates::new(functions, &key, &input, spec.keeps_elements)?;
+        let counts_arrivals = aggregates.elements().any(ElementsSpec::needs_arrivals);
+        let mut value: Vec<_> = state_fields(&aggregates.small)?.iter().map(|field| nullable(field)).collect();
         if counts_arrivals {
             value.push(Arc::new(Field::new("arrivals", DataType::Int64, true)));
         }
@@ -82,7 +57,7 @@ impl Layout {
         Ok(Self {
             spec: spec.clone(),
             aggregates,
-            small,
+            filters: partial.filter_expr().to_vec(),
             times: spec.time_columns(),
             groups,
             first_key: if spec.keeps_elements { input.fields().len() } else { 0 },
@@ -102,16 +77,6 @@ impl Layout {
 
     /// All stores, by name.
     pub(super) fn stores(&self) -> Vec<(String, StoreSchema)> {
-        let elements = self.aggregates.iter().filter_map(|aggregate| aggregate.elements.as_ref());
-        let elements = elements.map(|elements| (elements.store.clone(), elements.schema.clone()));
-        std::iter::once((GROUPS.to_string(), self.store.clone())).chain(elements).collect()
+        std::iter::once((GROUPS.to_string(), self.store.clone())).chain(self.aggregates.stores()).collect()
     }
-}
-
-fn without_distinct(function: &AggregateFunctionExpr, input: &SchemaRef) -> Result<AggregateFunctionExpr> {
-    AggregateExprBuilder::new(Arc::new(function.fun().clone()), function.expressions())
-        .schema(Arc::clone(input))
-        .alias(function.name())
-        .with_ignore_nulls(function.ignore_nulls())
-        .build()
 }

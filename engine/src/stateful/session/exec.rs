@@ -1,9 +1,9 @@
 //! The sessions of one state partition.
 //!
-//! State      see `slots.rs`: the sessions of each key, and when the first of them ends
+//! State      see `slots.rs`: the sessions of each key, and when the first of them ends; a store `elements_<n>` for each
+//!            aggregate whose state grows with its input (see `contents.rs`)
 //! Per batch  keys get numbers, the stored sessions of all of them are looked up, intervals are merged in one pass
-//!            (`merge.rs`); stored states go into the sessions' accumulators first, in the order of the stored sessions' starts,
-//!            then the rows in the order of arrival; changed sessions are put back: the cost depends on the keys of the
+//!            (`merge.rs`); what is stored goes into the sessions first, then the rows in the order of arrival; changed sessions are put back: the cost depends on the keys of the
 //!            batch and their sessions, not on those in the store
 //! Output     update: each changed session once, with its new bounds (those merged away are not taken back); append: the
 //!            sessions that W(N) closes, which leave the store; complete: all sessions. In a batch query: all, without a store
@@ -12,7 +12,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt16Array};
+use arrow::array::{AsArray, RecordBatch, UInt16Array};
 use arrow::datatypes::{Int64Type, SchemaRef, UInt16Type};
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_common::{Result, internal_err};
@@ -26,9 +26,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use millstream_state::{Keys, StoreSchema};
 use serde::{Deserialize, Serialize};
 
+use super::contents::{Contents, Elements, Rows, forget};
 use super::emit::Emitter;
 use super::layout::Layout;
-use super::merge::{Merged, RowTimes, merge};
 use super::node::{AggregateInputs, SessionSpec};
 use super::slots::{BatchKeys, Slots, Stored};
 use crate::batch_context::BatchContext;
@@ -39,7 +39,7 @@ use crate::plan::codec::{self, NodeExpression, PlanNode, one_input};
 use crate::query_state::StateBatch;
 use crate::sink::OutputMode;
 use crate::stateful::StatefulNode;
-use crate::stateful::aggregate::accumulators::Accumulators;
+use crate::stateful::aggregate::element_store::ElementStore;
 use crate::stateful::aggregate::group_table::GroupTable;
 
 /// The names of the stores.
@@ -98,29 +98,19 @@ struct Work {
     layout: Arc<Layout>,
     /// None in a batch query.
     slots: Option<Slots>,
+    /// For each aggregate whose elements are kept.
+    elements: Vec<Option<ElementStore>>,
     keys: GroupTable,
     key_groups: Vec<u16>,
     rows: Rows,
     reservation: MemoryReservation,
 }
 
-/// The rows of a batch, in the order of arrival.
-#[derive(Default)]
-struct Rows {
-    /// The number of each row's key.
-    keys: Vec<usize>,
-    starts: Vec<i64>,
-    ends: Vec<i64>,
-    /// What the aggregates need: rows, and their columns.
-    values: Vec<(usize, Vec<ArrayRef>)>,
-    values_bytes: usize,
-}
-
 impl Work {
     async fn begin(layout: Arc<Layout>, partition: usize, context: &Arc<TaskContext>) -> Result<Self> {
         let SessionSpec { operator, partitions, .. } = layout.spec;
-        let slots = match operator {
-            None => None,
+        let (slots, elements) = match operator {
+            None => (None, Vec::new()),
             Some(operator) => {
                 let state = StateBatch::of(context)?;
                 let sessions = state.draft(operator, SESSIONS, partition, partitions, &layout.sessions).await?;
@@ -128,14 +118,15 @@ impl Work {
                     true => Some(state.draft(operator, ENDS, partition, partitions, &layout.ends).await?),
                     false => None,
                 };
-                Some(Slots::new(sessions, ends))
+                let elements = layout.aggregates.open(&state, operator, partition, partitions).await?;
+                (Some(Slots::new(sessions, ends)), elements)
             }
         };
         let name = operator.map_or("a batch query".to_string(), |operator| format!("operator {operator}"));
         let consumer = MemoryConsumer::new(format!("sessions ({name}, state partition {partition})"));
         let reservation = consumer.register(context.memory_pool());
         let (keys, key_groups, rows) = (GroupTable::new(), Vec::new(), Rows::default());
-        Ok(Self { layout, slots, keys, key_groups, rows, reservation })
+        Ok(Self { layout, slots, elements, keys, key_groups, rows, reservation })
     }
 
     /// Takes in a record batch of the exchange.
@@ -166,14 +157,19 @@ impl Work {
 
     /// Everything after the last row: what the batch gives out.
     fn finish(self, context: &TaskContext) -> Result<Vec<RecordBatch>> {
-        let Self { layout, slots, keys, key_groups, rows, mut reservation } = self;
+        let Self { layout, slots, elements, keys, key_groups, rows, mut reservation } = self;
         let of = BatchKeys { keys: keys.into_keys()?, groups: key_groups };
         let mut emitter = Emitter::new(&layout);
         let mut slots = match (slots, layout.spec.operator) {
-            (Some(slots), Some(operator)) => Remembering { slots, operator, counts: OperatorCounts::default() },
+            (Some(slots), Some(operator)) => {
+                Remembering { slots, elements, operator, counts: OperatorCounts::default() }
+            }
             _ => {
-                let (merged, mut accumulators) = sessions(&layout, &of, rows, &Stored::default(), &mut reservation)?;
-                let values = if merged.sessions.is_empty() { Vec::new() } else { accumulators.values()? };
+                let stored = Stored::default();
+                let merged = rows.merge(&of, &stored);
+                let mut contents = Contents::new(&layout, &of, &merged)?;
+                take_in(&mut contents, rows, &stored, &mut [], &mut reservation)?;
+                let values = if merged.sessions.is_empty() { Vec::new() } else { contents.values()? };
                 emitter.of_values(&of.keys, &merged.sessions, &values)?;
                 return Ok(emitter.into_batches());
             }
@@ -190,6 +186,7 @@ impl Work {
 /// The sessions of a stream's state partition, and what became of them in this batch.
 struct Remembering {
     slots: Slots,
+    elements: Vec<Option<ElementStore>>,
     operator: u32,
     counts: OperatorCounts,
 }
@@ -205,14 +202,16 @@ impl Remembering {
         emitter: &mut Emitter<'_>,
     ) -> Result<()> {
         let stored = self.slots.load(of)?;
-        let (merged, mut accumulators) = sessions(layout, of, rows, &stored, reservation)?;
+        let merged = rows.merge(of, &stored);
+        let mut contents = Contents::new(layout, of, &merged)?;
+        take_in(&mut contents, rows, &stored, &mut self.elements, reservation)?;
         let watch = Stopwatch::start();
-        let states = accumulators.states()?;
+        let states = contents.states()?;
         self.slots.put(of, &stored, &merged, &states)?;
         self.counts.rows_updated = merged.sessions.len() as u64;
         self.counts.updates_micros = micros(&watch);
         match layout.spec.mode {
-            OutputMode::Update => emitter.of_states(&of.keys, &merged.sessions, &states),
+            OutputMode::Update => emitter.of_states(&of.keys, &merged.sessions, &states, &mut self.elements),
             OutputMode::Append | OutputMode::Complete => Ok(()),
         }
     }
@@ -220,15 +219,18 @@ impl Remembering {
     /// Gives out what does not depend on the rows of this batch, and removes what has ended.
     fn give_out(&mut self, layout: &Layout, context: &TaskContext, emitter: &mut Emitter<'_>) -> Result<()> {
         let watch = Stopwatch::start();
+        let Self { slots, elements, .. } = self;
         if layout.spec.mode == OutputMode::Complete {
-            return self.slots.all(ROWS, |all| emitter.of_states(&all.keys, &all.sessions, &all.states));
+            return slots.all(ROWS, |all| emitter.of_states(&all.keys, &all.sessions, &all.states, elements));
         }
         let watermarks = BatchContext::of(context)?.watermarks_of(self.operator);
         let first_open = watermarks.eviction_micros().saturating_add(1);
-        let gives_out = layout.spec.mode == OutputMode::Append;
-        self.counts.rows_removed = self.slots.take_ended(first_open, |ended| match gives_out {
-            true => emitter.of_states(&ended.keys, &ended.sessions, &ended.states),
-            false => Ok(()),
+        self.counts.rows_removed = slots.take_ended(first_open, |ended| {
+            if layout.spec.mode == OutputMode::Append {
+                emitter.of_states(&ended.keys, &ended.sessions, &ended.states, elements)?;
+            }
+            let keys: Vec<u32> = ended.sessions.iter().map(|session| session.key).collect();
+            forget(layout, &ended.keys, &keys, &ended.states, elements)
         })?;
         self.counts.removals_micros = micros(&watch);
         Ok(())
@@ -237,6 +239,7 @@ impl Remembering {
     fn finish(mut self, context: &TaskContext) -> Result<()> {
         self.counts.rows_total = self.slots.rows();
         self.slots.finish()?;
+        self.elements.into_iter().flatten().try_for_each(ElementStore::finish)?;
         Observations::of(context)?.operator(self.operator, &self.counts);
         Ok(())
     }
@@ -246,31 +249,17 @@ fn micros(watch: &Stopwatch) -> u64 {
     u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The sessions that `rows` make, together with the stored ones that they touch, and what is in them.
-fn sessions(
-    layout: &Layout,
-    of: &BatchKeys,
+/// Takes the stored sessions that the batch touches into `contents`, and then its rows.
+fn take_in(
+    contents: &mut Contents<'_>,
     rows: Rows,
     stored: &Stored,
+    elements: &mut Elements,
     reservation: &mut MemoryReservation,
-) -> Result<(Merged, Accumulators)> {
-    let times = RowTimes { keys: &rows.keys, starts: &rows.starts, ends: &rows.ends };
-    let merged = merge(of.keys.len(), times, &stored.sessions);
-    let count = merged.sessions.len();
-    let mut accumulators = Accumulators::new(&layout.functions)?;
-    let touched: (Vec<usize>, Vec<usize>) =
-        (0..stored.sessions.len()).filter_map(|at| Some((at, merged.of_stored(at)?))).unzip();
-    if !touched.0.is_empty() {
-        accumulators.merge(&stored.states_of(&touched.0)?, &touched.1, count)?;
-    }
+) -> Result<()> {
     let held = reservation.size();
-    let mut first = 0;
-    for (length, values) in rows.values {
-        layout.update(&mut accumulators, &values, &merged.of_rows[first..first + length], count)?;
-        first += length;
-        reservation.try_resize(held + accumulators.size_bytes())?;
-    }
-    Ok((merged, accumulators))
+    contents.take_in_stored(stored, elements)?;
+    contents.take_in_rows(rows, stored, elements, |bytes| reservation.try_resize(held + bytes))
 }
 
 async fn run(
@@ -304,7 +293,8 @@ impl StatefulNode for SessionExec {
 
     fn stores(&self) -> Vec<(String, StoreSchema)> {
         let ends = self.layout.evicts().then(|| (ENDS.to_string(), self.layout.ends.clone()));
-        std::iter::once((SESSIONS.to_string(), self.layout.sessions.clone())).chain(ends).collect()
+        let sessions = std::iter::once((SESSIONS.to_string(), self.layout.sessions.clone()));
+        sessions.chain(ends).chain(self.layout.aggregates.stores()).collect()
     }
 
     fn wants_batch(&self, evicted_ms: i64, next_ms: i64) -> bool {
@@ -346,7 +336,8 @@ impl PlanNode for SessionExec {
 impl DisplayAs for SessionExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let SessionSpec { operator, mode, partitions, session, .. } = self.layout.spec;
-        let functions: Vec<&str> = self.layout.functions.iter().map(|function| function.name()).collect();
+        let aggregates = self.layout.aggregates.all.iter();
+        let functions: Vec<&str> = aggregates.map(|aggregate| aggregate.function.name()).collect();
         let session = self.layout.output.field(session).name();
         match operator {
             Some(operator) => write!(f, "SessionExec: operator={operator}, mode={mode}, partitions={partitions}")?,

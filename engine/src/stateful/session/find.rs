@@ -50,7 +50,14 @@ pub fn sessions_in_batches(plan: LogicalPlan) -> datafusion_common::Result<Logic
             };
             let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
             let mode = OutputMode::Complete;
-            let spec = SessionSpec { operator: None, mode, partitions: 1, session, has_watermark: false };
+            let spec = SessionSpec {
+                operator: None,
+                mode,
+                partitions: 1,
+                session,
+                has_watermark: false,
+                keeps_elements: false,
+            };
             let input = Arc::unwrap_or_clone(input);
             Ok(Transformed::yes(StreamSessionNode::plan(input, group_expr, aggr_expr, spec, schema)))
         }

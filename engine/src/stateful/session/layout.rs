@@ -2,30 +2,40 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use datafusion_common::{Result, ScalarValue, internal_err};
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::expressions::Literal;
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::aggregates::{AggregateMode, aggregate_expressions};
-use millstream_state::{KEY_GROUP_COLUMN, KeyEncoder, StoreSchema};
+use millstream_state::{KEY_GROUP_COLUMN, KeyEncoder, Keys, StoreSchema};
 
 use super::node::{AggregateInputs, SessionSpec};
+use super::stamp;
 use crate::error::Error;
 use crate::sink::OutputMode;
-use crate::stateful::aggregate::accumulators::{Accumulators, state_fields};
+use crate::stateful::aggregate::accumulators::state_fields;
+use crate::stateful::aggregate::aggregates::Aggregates;
 use crate::stateful::aggregate::functions_of;
 
 /// Columns of a stored session before its states.
 pub(super) const SESSION_COLUMNS: [&str; 4] = ["start", "end", "slots", "alarm"];
 
+/// Columns behind them, where the order of rows or elements are kept; see `contents.rs`.
+pub(super) const HISTORY_COLUMNS: [&str; 3] = ["name", "rows", "next"];
+
 /// The layout of one operator.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) spec: SessionSpec,
-    pub(super) functions: Vec<Arc<AggregateFunctionExpr>>,
+    pub(super) aggregates: Aggregates,
+    /// Of each small function, whether it is over pairs of arrival and value.
+    pub(super) is_stamped: Vec<bool>,
+    /// Of each small function, whether it takes in each of the elements that are kept once.
+    pub(super) counts_members: Vec<bool>,
+    /// Whether sessions have the history columns.
+    pub(super) has_history: bool,
     arguments: Vec<Vec<Argument>>,
     filters: Vec<Option<usize>>,
     /// How many columns the key has.
@@ -63,8 +73,23 @@ impl Layout {
         };
         let number = |name: &str| Arc::new(Field::new(format!("session.{name}"), DataType::Int64, false));
         let key_group = Arc::new(Field::new(KEY_GROUP_COLUMN, DataType::UInt16, false));
+        let input = partial.input_schema();
+        let named = [key.clone(), vec![number("name")]].concat();
+        let mut aggregates = Aggregates::new(functions, &named, &input, spec.keeps_elements)?;
+        let mut is_stamped = vec![false; aggregates.small.len()];
+        for (number, function) in aggregates.small.iter_mut().enumerate().filter(|_| spec.operator.is_some()) {
+            if let Some(stamped) = stamp::stamped(function, &input)? {
+                (*function, is_stamped[number]) = (Arc::new(stamped), true);
+            }
+        }
+        let small = aggregates.all.iter().filter(|aggregate| aggregate.small.is_some());
+        let counts_members = small.map(|aggregate| aggregate.elements.is_some()).collect();
+        let has_history = is_stamped.contains(&true) || aggregates.elements().next().is_some();
         let mut value: Vec<_> = SESSION_COLUMNS.iter().map(|name| number(name)).collect();
-        value.extend(state_fields(functions)?.iter().map(|field| nullable(field)));
+        if has_history {
+            value.extend(HISTORY_COLUMNS.iter().map(|name| number(name)));
+        }
+        value.extend(state_fields(&aggregates.small)?.iter().map(|field| nullable(field)));
         let sessions = [key.clone(), vec![number("slot"), Arc::clone(&key_group)]].concat();
         let ends = [vec![number("end")], key, vec![key_group]].concat();
         let mut arguments = Vec::with_capacity(functions.len());
@@ -74,7 +99,10 @@ impl Layout {
         }
         Ok(Self {
             spec,
-            functions: functions.to_vec(),
+            aggregates,
+            is_stamped,
+            counts_members,
+            has_history,
             arguments,
             filters: inputs.iter().map(|inputs| inputs.filter).collect(),
             keys,
@@ -90,24 +118,40 @@ impl Layout {
         self.spec.has_watermark && self.spec.mode != OutputMode::Complete
     }
 
-    /// Takes `values`, rows of the sessions numbered `sessions`, into all aggregates; sessions are numbered below `count`.
-    pub(super) fn update(
-        &self,
-        accumulators: &mut Accumulators,
-        values: &[ArrayRef],
-        sessions: &[usize],
-        count: usize,
-    ) -> Result<()> {
-        for (number, (arguments, filter)) in self.arguments.iter().zip(&self.filters).enumerate() {
-            let arguments = arguments.iter().map(|argument| match argument {
-                Argument::Value(at) => Ok(Arc::clone(&values[*at])),
-                Argument::Constant(value) => value.to_array_of_size(sessions.len()),
-            });
-            let arguments = arguments.collect::<Result<Vec<_>>>()?;
-            let filter: Option<&BooleanArray> = filter.map(|at| values[at].as_boolean());
-            accumulators.update(number, &arguments, sessions, filter, count)?;
+    /// How many columns of a session's contents are its history.
+    pub(super) fn history_columns(&self) -> usize {
+        if self.has_history { HISTORY_COLUMNS.len() } else { 0 }
+    }
+
+    /// What aggregate number `aggregate` is given of `values`, of so many rows.
+    pub(super) fn arguments(&self, aggregate: usize, values: &[ArrayRef], rows: usize) -> Result<Vec<ArrayRef>> {
+        let array = |argument: &Argument| match argument {
+            Argument::Value(at) => Ok(Arc::clone(&values[*at])),
+            Argument::Constant(value) => value.to_array_of_size(rows),
+        };
+        self.arguments[aggregate].iter().map(array).collect()
+    }
+
+    /// Which rows aggregate number `aggregate` is given; all where there is none.
+    pub(super) fn filter<'a>(&self, aggregate: usize, values: &'a [ArrayRef]) -> Option<&'a BooleanArray> {
+        self.filters[aggregate].map(|at| values[at].as_boolean())
+    }
+
+    /// The key columns of the keys numbered `keys` among those of `of`.
+    pub(super) fn key_columns(&self, of: &Keys, keys: &[u32]) -> Result<Vec<ArrayRef>> {
+        let Some(encoder) = &self.encoder else { return Ok(Vec::new()) };
+        let keys = of.take(&UInt32Array::from(keys.to_vec())).map_err(Error::from)?;
+        Ok(encoder.decode(&keys).map_err(Error::from)?)
+    }
+
+    /// What the keys of the elements of sessions begin with: `states` are stored of them.
+    pub(super) fn element_key(&self, of: &Keys, keys: &[u32], states: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        let mut key = self.key_columns(of, keys)?;
+        match states.first() {
+            Some(names) if self.has_history => key.push(Arc::clone(names)),
+            _ => return internal_err!("sessions with elements have no names"),
         }
-        Ok(())
+        Ok(key)
     }
 }
 

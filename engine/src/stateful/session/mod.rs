@@ -6,8 +6,9 @@
 //! In a batch query the same nodes run once, without a store.
 //!
 //! Read next: `find.rs` (which columns are sessions) → `node.rs` (the logical node, and how it becomes physical) → `exec.rs` (a
-//! batch of it) → `merge.rs` (which rows are one session) → `slots.rs` (where sessions are kept).
+//! batch of it) → `merge.rs` (which rows are one session) → `contents.rs` (what is in it) → `slots.rs` (where sessions are kept).
 
+mod contents;
 mod emit;
 mod exec;
 mod find;
@@ -16,6 +17,7 @@ mod merge;
 mod node;
 mod rows_exec;
 mod slots;
+mod stamp;
 
 pub use exec::SessionExec;
 pub use find::sessions_in_batches;

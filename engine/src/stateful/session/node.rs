@@ -35,6 +35,8 @@ pub(in crate::stateful) struct SessionSpec {
     /// Whether the session's time has a watermark: then late rows are dropped, as in Spark in complete mode too, and closed
     /// sessions leave but in complete mode.
     pub(in crate::stateful) has_watermark: bool,
+    /// Whether elements of aggregates are kept one by one.
+    pub(in crate::stateful) keeps_elements: bool,
 }
 
 /// Where an aggregate finds its rows' values, as columns behind the keys and the times.

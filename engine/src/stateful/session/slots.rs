@@ -1,7 +1,7 @@
 //! Where the sessions of a state partition are kept.
 //!
 //! ```text
-//! sessions    key slot key-group   → start, end, slots, alarm, the aggregates' states
+//! sessions    key slot key-group   → start, end, slots, alarm, what is in the session (see `contents.rs`)
 //! ends        alarm key key-group  →
 //! ```
 //! A key's sessions have the slots 0, 1, … in no order, so that all of them are found by look-ups: slot 0 says how many there are.
@@ -55,6 +55,12 @@ impl Stored {
     pub(super) fn states_of(&self, sessions: &[usize]) -> Result<Vec<ArrayRef>> {
         let rows: UInt32Array = sessions.iter().map(|session| self.places[*session].1).collect();
         Ok(self.states.iter().map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?)
+    }
+
+    /// The first state columns of all sessions, in their order.
+    pub(super) fn first_columns(&self, count: usize) -> Result<Vec<ArrayRef>> {
+        let rows: UInt32Array = self.places.iter().map(|(_, row)| *row).collect();
+        Ok(self.states.iter().take(count).map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?)
     }
 
     /// The sessions of key number `key`; `from` is where those of the key before ended.
