@@ -14,6 +14,8 @@ chapters! {
     closures: "../docs/connectors/closures.md",
     event_time: "../docs/event-time.md",
     memory: "../docs/connectors/memory.md",
+    moving: "../docs/moving-from-spark.md",
     own: "../docs/connectors/own.md",
+    quickstart: "../docs/quickstart.md",
     state_store: "../docs/state-store.md",
 }

@@ -3,6 +3,7 @@
 
 mod links;
 mod options;
+mod python;
 mod shell;
 mod sql;
 
@@ -19,7 +20,7 @@ fn every_block_of_code_is_of_a_kind_that_is_tested() -> TestResult {
             let words: Vec<&str> = code.info.iter().map(String::as_str).collect();
             let is_tested = match words.as_slice() {
                 ["rust"] | ["rust", "no_run"] => doc_tests.contains(&format!("\"../{}\"", page.path)),
-                ["sql"] | ["sql", "update" | "complete"] | ["sh"] | ["python"] | ["json"] => true,
+                ["sql"] | ["sql", "update" | "complete" | "as_is"] | ["sh"] | ["python"] | ["json"] => true,
                 // Output is compared with that of the block before it; other text is no code.
                 ["text"] | ["text", "output"] | ["text", "error"] => true,
                 _ => false,

@@ -3,7 +3,8 @@
 //! Queries that would go on for ever are run over what is available now: their trigger is replaced. A block of `text output`
 //! behind one of SQL is what the command prints, but for the order of rows within a table, which is nobody's business; a line
 //! `…` stands for any lines. Behind a query that is refused stands a block of `text error`. A block that is nothing but a
-//! query over streams is printed by the console, in append mode or the one that stands behind `sql`.
+//! query over streams is printed by the console, in append mode or the one that stands behind `sql`. A block
+//! of `sql as_is` stops its queries itself.
 
 use std::fs;
 use std::io::Write;
@@ -18,7 +19,7 @@ use millstream_tests::kafka_broker::KafkaBroker;
 use millstream_tests::markdown::{Code, Page, Part, pages, repository};
 use regex::{Captures, Regex};
 
-const MILLSTREAM: Millstream = Millstream::at(env!("CARGO_BIN_EXE_millstream-under-test"));
+pub(super) const MILLSTREAM: Millstream = Millstream::at(env!("CARGO_BIN_EXE_millstream-under-test"));
 
 /// How the pages call the broker.
 const BROKER: &str = "'kafka.bootstrap.servers' 'host:9092'";
@@ -72,9 +73,11 @@ impl Block<'_> {
         let folder = tempfile::tempdir()?;
         let work = folder.path();
         symlink(repository().join("examples"), work.join("examples"))?;
-        self.write_files(work)?;
+        write_files(self.page, work)?;
         let broker = self.broker()?;
-        let mut sql = to_the_end(&format!("{}{}", self.setup(), self.statements()));
+        let is_as_is = self.code.info.get(1).is_some_and(|word| word == "as_is");
+        let statements = if is_as_is { self.code.text.clone() } else { to_the_end(&self.statements()) };
+        let mut sql = setup_of(self.page, self.code) + &statements;
         if let Some(broker) = &broker {
             let options = broker.options();
             sql = sql.replace(BROKER, options.trim_end_matches(", startingOffsets 'earliest'"));
@@ -84,15 +87,6 @@ impl Block<'_> {
         }
         let ran = MILLSTREAM.run_sql(work, &sql)?;
         self.compare(ran).map_err(|why| format!("{}: {why}\nthe statements were\n{sql}", self.code.place).into())
-    }
-
-    fn write_files(&self, work: &Path) -> TestResult {
-        for (name, text) in self.page.notes("file ") {
-            let path = work.join(name);
-            fs::create_dir_all(path.parent().ok_or("a file without a folder")?)?;
-            fs::write(path, text.to_string() + "\n")?;
-        }
-        Ok(())
     }
 
     fn broker(&self) -> TestResult<Option<KafkaBroker>> {
@@ -107,14 +101,6 @@ impl Block<'_> {
             broker.put(name, 0, &messages)?;
         }
         Ok(Some(broker))
-    }
-
-    /// The page's setup, without the tables that the block makes itself.
-    fn setup(&self) -> String {
-        let made = tables(&self.code.text);
-        let statements = self.page.notes("setup").flat_map(|(_, text)| text.split_inclusive(';'));
-        let kept = statements.filter(|statement| !tables(statement).iter().any(|table| made.contains(table)));
-        kept.collect::<String>() + "\n"
     }
 
     fn statements(&self) -> String {
@@ -134,12 +120,38 @@ impl Block<'_> {
             Some(output) => (output.text.as_str(), output.info[1] == "error"),
             None => return ran.ok().map(drop).map_err(|error| error.to_string()),
         };
-        let printed = if is_error { ran.stderr } else { ran.ok().map_err(|error| error.to_string())?.stdout };
+        let place = Regex::new(r" \(statement at line \d+, column \d+\)").expect("a pattern");
+        let printed = if is_error {
+            place.replace(&ran.stderr, "").into_owned()
+        } else {
+            ran.ok().map_err(|error| error.to_string())?.stdout
+        };
         match matches(&lines(said), &lines(&printed)) {
             true => Ok(()),
             false => Err(format!("the book says\n{said}\nthe command printed\n{printed}")),
         }
     }
+}
+
+/// The page's setup, without the tables that the block makes itself, and what reads them.
+pub(super) fn setup_of(page: &Page, code: &Code) -> String {
+    let made = tables(&code.text);
+    let statements = page.notes("setup").flat_map(|(_, text)| text.split_inclusive(';'));
+    let concerns = |statement: &str, table: &String| {
+        tables(statement).contains(table) || statement.to_lowercase().contains(&format!("stream {table} "))
+    };
+    let kept = statements.filter(|statement| !made.iter().any(|table| concerns(statement, table)));
+    kept.collect::<String>() + "\n"
+}
+
+/// Writes the files of a page into `work`.
+pub(super) fn write_files(page: &Page, work: &Path) -> TestResult {
+    for (name, text) in page.notes("file ") {
+        let path = work.join(name);
+        fs::create_dir_all(path.parent().ok_or("a file without a folder")?)?;
+        fs::write(path, text.to_string() + "\n")?;
+    }
+    Ok(())
 }
 
 /// The names behind CREATE, lower case.
@@ -151,7 +163,7 @@ fn tables(sql: &str) -> Vec<String> {
 }
 
 /// The same statements with every query run over what is available now.
-fn to_the_end(sql: &str) -> String {
+pub(super) fn to_the_end(sql: &str) -> String {
     let pattern = |text: &str| Regex::new(text).expect("a pattern");
     let sql = pattern(r"(?i)\btrigger\s+'[^']*'").replace_all(sql, "trigger 'availableNow'").into_owned();
     let written: Vec<String> = pattern(r"(?i)\bINSERT\s+INTO\s+(\w+)[^;]*\bSTREAM\b")
@@ -183,11 +195,19 @@ fn serve_lines() -> TestResult<u16> {
     Ok(port)
 }
 
-/// Lines without trailing blanks, the rows of each table in order.
+/// Lines without trailing blanks, the rows of each table and of each line of the console's JSON in order.
 fn lines(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = text.trim_end().lines().map(|line| line.trim_end().to_string()).collect();
+    let mut lines: Vec<String> = text.trim_end().lines().map(|line| in_order(line.trim_end())).collect();
     lines.chunk_by_mut(|a, b| a.starts_with('|') && b.starts_with('|')).for_each(<[String]>::sort);
     lines
+}
+
+fn in_order(line: &str) -> String {
+    let Ok(mut batch) = serde_json::from_str::<serde_json::Value>(line) else { return line.to_string() };
+    if let Some(rows) = batch["rows"].as_array_mut() {
+        rows.sort_by_key(ToString::to_string);
+    }
+    batch.to_string()
 }
 
 /// Whether `printed` is as `said`, where `…` is any number of lines.
