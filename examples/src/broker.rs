@@ -33,10 +33,17 @@ impl Broker {
             None => return embedded(topics.iter().map(|(topic, n)| (topic.to_string(), *n)).collect()),
         };
         let admin: AdminClient<DefaultClientContext> = broker.client().create().map_err(kafka_error)?;
-        let new: Vec<NewTopic<'_>> =
-            topics.iter().map(|(topic, n)| NewTopic::new(topic, *n, TopicReplication::Fixed(1))).collect();
-        // Topics that are there already are an answer too.
-        admin.create_topics(&new, &AdminOptions::new()).await.map_err(kafka_error)?;
+        let known = admin.inner().fetch_metadata(None, Duration::from_secs(30)).map_err(kafka_error)?;
+        let is_new = |topic: &str| !known.topics().iter().any(|known| known.name() == topic);
+        let new: Vec<NewTopic<'_>> = topics
+            .iter()
+            .filter(|(topic, _)| is_new(topic))
+            .map(|(topic, n)| NewTopic::new(topic, *n, TopicReplication::Fixed(1)))
+            .collect();
+        // One that somebody else has just made is an answer too.
+        if !new.is_empty() {
+            admin.create_topics(&new, &AdminOptions::new()).await.map_err(kafka_error)?;
+        }
         Ok(broker)
     }
 

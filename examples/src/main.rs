@@ -9,6 +9,7 @@ mod kafka_to_console;
 mod kafka_to_kafka;
 mod quickstart;
 mod rate_to_memory;
+mod realtime_analytics;
 mod windowed_counts;
 
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ type Example = (&'static str, &'static str, fn() -> BoxFuture<'static, Result<()
 
 /// Every example.
 const EXAMPLES: &[Example] = &[
+    ("realtime_analytics", "the main one: four queries over Kafka at once, on a page; it has a --help", || {
+        Box::pin(realtime_analytics::run())
+    }),
     ("quickstart", "JSON files, transformed, to the console", || Box::pin(quickstart::run())),
     ("files_to_parquet", "exactly once into partitioned Parquet files, read back as a batch", || {
         Box::pin(files_to_parquet::run())
