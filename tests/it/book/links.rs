@@ -76,3 +76,24 @@ fn beside(page: &str, file: &str) -> String {
     }
     path.to_string_lossy().into_owned()
 }
+
+#[test]
+fn figures_of_the_readme_are_those_of_the_benchmarks() -> TestResult {
+    let root = repository();
+    let measured = std::fs::read_to_string(root.join("docs/benchmarks.md"))?;
+    let readme = std::fs::read_to_string(root.join("README.md"))?;
+    let speed = readme.split("\n## Speed\n").nth(1).ok_or("no section on speed")?;
+    let rows =
+        speed.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
+    let mut figures = 0;
+    for row in rows {
+        for figure in row.split('|').skip(2).flat_map(|cell| cell.split([' ', ':'])) {
+            if figure.starts_with(|c: char| c.is_ascii_digit()) {
+                assert!(measured.contains(figure), "{figure} of '{row}' is not in docs/benchmarks.md");
+                figures += 1;
+            }
+        }
+    }
+    assert!(figures > 20, "the table was not found");
+    Ok(())
+}
