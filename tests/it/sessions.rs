@@ -267,6 +267,23 @@ async fn the_last_update_of_each_session_is_the_models() -> TestResult {
     Ok(())
 }
 
+/// Each grouping set has sessions of its own, with elements of its own: as in a batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_in_grouping_sets_are_those_of_a_batch() -> TestResult {
+    let sql = "SELECT session_window.start AS ss, session_window.end AS se, k, grouping_id() AS g, {a} FROM {s} GROUP BY session_window(ts, '15 seconds'), CUBE(k, v % 2)";
+    let mut dice = Dice::thrown("sessions in grouping sets");
+    let rows = rows(&mut dice, 80);
+    let batches = streamed(&mut dice, &rows, sql, OutputMode::Complete).await?;
+    let work = tempfile::tempdir()?;
+    std::fs::create_dir(work.path().join("ev"))?;
+    write_file(work.path(), 0, &rows, 0)?;
+    let in_a_batch = sql.replace("{a}", AGGREGATES).replace("{s}", "ev");
+    let expected = rows_of(&session_over(work.path(), 2).await?, &in_a_batch).await?;
+    assert!(expected.len() > 40, "{expected:?}");
+    assert_eq!(comparable(&batches.last().cloned().unwrap_or_default()), comparable(&expected));
+    Ok(())
+}
+
 /// A session of hundreds of thousands of elements is not written again when it grows, and neither is it when it is joined by another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_writes_the_elements_that_are_new() -> TestResult {

@@ -26,6 +26,7 @@ use datafusion_physical_plan::{
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use super::aggregate::columns_in;
 use crate::plan::codec::{self, NodeExpression, PlanNode, one_input};
 
 /// What the names of columns of grouping expressions begin with: nobody can write it.
@@ -157,11 +158,8 @@ impl UserDefinedLogicalNodeCore for GroupingSetsNode {
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
-        let schema = self.input.schema();
-        let mut columns: Vec<usize> = output_columns.iter().copied().filter(|at| *at < self.first()).collect();
-        for expr in &self.exprs {
-            columns.extend(expr.column_refs().into_iter().filter_map(|column| schema.index_of_column(column).ok()));
-        }
+        let mut columns = columns_in(&self.exprs, self.input.schema());
+        columns.extend(output_columns.iter().filter(|at| **at < self.first()));
         columns.sort_unstable();
         columns.dedup();
         Some(vec![columns])

@@ -255,7 +255,7 @@ impl Work {
             self.draft.put(&keys, &states).map_err(Error::from)?;
         }
         self.counts.rows_updated = keys.len() as u64;
-        self.counts.updates_micros = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counts.updates_micros = watch.elapsed_micros();
         let watch = Stopwatch::start();
         let mut emitter = Emitter::new(&self.layout, &self.encoder, self.watermarks, &mut self.elements);
         match self.layout.spec.mode {
@@ -267,7 +267,7 @@ impl Work {
             OutputMode::Append => self.counts.rows_removed = emitter.closed(&mut self.draft)?,
         }
         let batches = emitter.into_batches();
-        self.counts.removals_micros = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.counts.removals_micros = watch.elapsed_micros();
         self.counts.rows_total = self.draft.rows();
         self.draft.finish().map_err(Error::from)?;
         for elements in self.elements.into_iter().flatten() {

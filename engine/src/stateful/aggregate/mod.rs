@@ -21,4 +21,4 @@ mod node;
 pub(super) use emit::ROWS_WITH_ELEMENTS;
 pub use exec::StateAggregateExec;
 pub use node::StreamAggregateNode;
-pub(super) use node::{AggregateSpec, GroupTime, functions_of};
+pub(super) use node::{AggregateSpec, GroupTime, columns_in, functions_of, lowered};

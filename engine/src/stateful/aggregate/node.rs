@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
-use datafusion_common::{DFSchemaRef, Result, internal_err};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion_common::{DFSchema, DFSchemaRef, Result, internal_err};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion_physical_expr::PhysicalExpr;
@@ -151,14 +151,7 @@ impl StreamAggregateNode {
         }
         let schema = keyed.schema();
         let group_by = self.group_by(time_keys, &physical_expr)?;
-        let mut aggregates = Vec::with_capacity(self.aggr_expr.len());
-        let mut filters = Vec::with_capacity(self.aggr_expr.len());
-        for expr in &self.aggr_expr {
-            let lowered =
-                LoweredAggregateBuilder::new(expr, logical, &schema, session.execution_props(), context).build()?;
-            aggregates.push(lowered.aggregate);
-            filters.push(lowered.filter);
-        }
+        let (aggregates, filters) = lowered(&self.aggr_expr, logical, &schema, session, context)?;
         let over = |input| {
             let (aggregates, filters) = (aggregates.clone(), filters.clone());
             AggregateExec::try_new(
@@ -196,6 +189,31 @@ impl StreamAggregateNode {
         }
         Ok(PhysicalGroupBy::new_single(exprs))
     }
+}
+
+/// Aggregates, each with its filter.
+type Lowered = (Vec<Arc<AggregateFunctionExpr>>, Vec<Option<Arc<dyn PhysicalExpr>>>);
+
+/// The physical aggregates of `exprs` over rows with the columns `logical`, which are `schema`.
+pub(in crate::stateful) fn lowered(
+    exprs: &[Expr],
+    logical: &DFSchema,
+    schema: &SchemaRef,
+    session: &dyn Session,
+    context: &PhysicalPlanningContext,
+) -> Result<Lowered> {
+    let properties = session.execution_props();
+    let lower = |expr| LoweredAggregateBuilder::new(expr, logical, schema, properties, context).build();
+    exprs.iter().map(|expr| lower(expr).map(|lowered| (lowered.aggregate, lowered.filter))).collect()
+}
+
+/// The places in `schema` of the columns that `exprs` are made of.
+pub(in crate::stateful) fn columns_in<'e>(exprs: impl IntoIterator<Item = &'e Expr>, schema: &DFSchema) -> Vec<usize> {
+    let columns = exprs.into_iter().flat_map(Expr::column_refs);
+    let mut columns: Vec<usize> = columns.filter_map(|column| schema.index_of_column(column).ok()).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
 }
 
 /// The rows of `input`, and after them the values that they are grouped by.
@@ -263,13 +281,6 @@ impl UserDefinedLogicalNodeCore for StreamAggregateNode {
     }
 
     fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {
-        let schema = self.input.schema();
-        let mut columns = Vec::new();
-        for expr in self.group_expr.iter().chain(&self.aggr_expr) {
-            columns.extend(expr.column_refs().into_iter().filter_map(|column| schema.index_of_column(column).ok()));
-        }
-        columns.sort_unstable();
-        columns.dedup();
-        Some(vec![columns])
+        Some(vec![columns_in(self.group_expr.iter().chain(&self.aggr_expr), self.input.schema())])
     }
 }

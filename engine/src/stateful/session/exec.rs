@@ -209,7 +209,7 @@ impl Remembering {
         let states = contents.states()?;
         self.slots.put(of, &stored, &merged, &states)?;
         self.counts.rows_updated = merged.sessions.len() as u64;
-        self.counts.updates_micros = micros(&watch);
+        self.counts.updates_micros = watch.elapsed_micros();
         match layout.spec.mode {
             OutputMode::Update => emitter.of_states(&of.keys, &merged.sessions, &states, &mut self.elements),
             OutputMode::Append | OutputMode::Complete => Ok(()),
@@ -232,7 +232,7 @@ impl Remembering {
             let keys: Vec<u32> = ended.sessions.iter().map(|session| session.key).collect();
             forget(layout, &ended.keys, &keys, &ended.states, elements)
         })?;
-        self.counts.removals_micros = micros(&watch);
+        self.counts.removals_micros = watch.elapsed_micros();
         Ok(())
     }
 
@@ -243,10 +243,6 @@ impl Remembering {
         Observations::of(context)?.operator(self.operator, &self.counts);
         Ok(())
     }
-}
-
-fn micros(watch: &Stopwatch) -> u64 {
-    u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Takes the stored sessions that the batch touches into `contents`, and then its rows.

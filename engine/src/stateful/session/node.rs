@@ -8,7 +8,6 @@ use datafusion_common::{DFSchemaRef, Result};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion_physical_expr::expressions::Literal;
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy, aggregate_expressions};
@@ -20,6 +19,7 @@ use super::exec::SessionExec;
 use super::rows_exec::SessionRowsExec;
 use crate::plan::ExchangeExec;
 use crate::sink::OutputMode;
+use crate::stateful::aggregate::{columns_in, lowered};
 
 /// What sessions are, besides their expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Serialize, Deserialize)]
@@ -108,14 +108,7 @@ impl StreamSessionNode {
             keys.push((expr, self.schema.field(at).name().clone()));
         }
         let window = keys.remove(self.spec.session);
-        let mut aggregates = Vec::with_capacity(self.aggr_expr.len());
-        let mut filters = Vec::with_capacity(self.aggr_expr.len());
-        for expr in &self.aggr_expr {
-            let lowered =
-                LoweredAggregateBuilder::new(expr, logical, &schema, session.execution_props(), context).build()?;
-            aggregates.push(lowered.aggregate);
-            filters.push(lowered.filter);
-        }
+        let (aggregates, filters) = lowered(&self.aggr_expr, logical, &schema, session, context)?;
         let mut values = Vec::new();
         let arguments = aggregate_expressions(&aggregates, &AggregateMode::Partial, 0)?;
         let inputs = arguments.into_iter().zip(&filters).map(|(arguments, filter)| AggregateInputs {
@@ -183,13 +176,6 @@ impl UserDefinedLogicalNodeCore for StreamSessionNode {
     }
 
     fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {
-        let schema = self.input.schema();
-        let mut columns = Vec::new();
-        for expr in self.group_expr.iter().chain(&self.aggr_expr) {
-            columns.extend(expr.column_refs().into_iter().filter_map(|column| schema.index_of_column(column).ok()));
-        }
-        columns.sort_unstable();
-        columns.dedup();
-        Some(vec![columns])
+        Some(vec![columns_in(self.group_expr.iter().chain(&self.aggr_expr), self.input.schema())])
     }
 }
