@@ -184,6 +184,7 @@ pub(crate) fn take_idle_timeout_ms(options: &mut Options) -> Result<Option<u64>>
 fn length_micros(length: &Expr) -> Result<i64> {
     let shown = match length.clone().unalias() {
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) => text,
+        Expr::Literal(value, _) => value.to_string(),
         other => other.to_string(),
     };
     let says = |what: &str| {
@@ -203,6 +204,7 @@ fn length_micros(length: &Expr) -> Result<i64> {
         },
         Expr::Literal(ScalarValue::DurationMicrosecond(Some(micros)), _) => Ok(micros),
         Expr::Literal(ScalarValue::Int64(Some(micros)), _) => Ok(micros),
+        Expr::Literal(..) => says("is none"),
         _ => says("is not constant"),
     }
 }
@@ -225,8 +227,14 @@ fn session_gap(gap: &Expr, input: &LogicalPlan) -> Result<Expr> {
         DataType::Utf8 | DataType::Duration(_) | DataType::Interval(_) => {
             Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(gap.clone()), months_days_nanos)))
         }
-        found => Err(Error::invalid(format!(
-            "the gap of session_window must be an interval such as '5 minutes', but '{gap}' is {found}"
-        ))),
+        found => {
+            let shown = match gap.clone().unalias() {
+                Expr::Literal(value, _) => value.to_string(),
+                other => other.to_string(),
+            };
+            Err(Error::invalid(format!(
+                "the gap of session_window must be an interval such as '5 minutes', but '{shown}' is {found}"
+            )))
+        }
     }
 }

@@ -25,7 +25,11 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         &["'v'", "Int64", "timestamp_seconds(v)"],
     ),
     ("append", "SELECT * FROM STREAM ev WATERMARK tz DELAY OF INTERVAL 1 MINUTE", &["`tz`", "`ts`"]),
-    ("append", "SELECT * FROM STREAM ev WATERMARK ts DELAY OF INTERVAL -1 MINUTE", &["delay", "must not be negative"]),
+    (
+        "append",
+        "SELECT * FROM STREAM ev WATERMARK ts DELAY OF INTERVAL -1 MINUTE",
+        &["WATERMARK ts", "must not be negative", "INTERVAL 0 SECONDS"],
+    ),
     ("append", "SELECT * FROM STREAM ev WATERMARK ts DELAY OF 10", &["INTERVAL 10 MINUTES"]),
     (
         "append",
@@ -46,7 +50,7 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     (
         "update",
         "SELECT count(*) FROM STREAM ev GROUP BY window(ts, '5 minutes', '10 minutes')",
-        &["slide", "longer than the size"],
+        &["slide", "longer than the size", "10 minutes and the size 5 minutes"],
     ),
     (
         "update",
@@ -68,7 +72,18 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
         "SELECT k, count(*) FROM STREAM ev WATERMARK ts DELAY OF INTERVAL 1 MINUTE GROUP BY k",
         &["append", "'ev.k'", "WATERMARK"],
     ),
+    (
+        "append",
+        "SELECT k, v, count(*) FROM STREAM ev GROUP BY ROLLUP(k, v)",
+        &["append", "columns 'k', 'v', so", "WATERMARK"],
+    ),
     ("append", "SELECT count(*) FROM STREAM ev WATERMARK ts DELAY OF INTERVAL 1 MINUTE", &["append", "no GROUP BY"]),
+    ("update", "SELECT count(*) FROM STREAM ev GROUP BY session_window(ts, 5)", &["gap", "'5' is Int32", "5 minutes"]),
+    (
+        "append",
+        "SELECT count(*) FROM STREAM ev WATERMARK ts DELAY OF INTERVAL 1 MINUTE GROUP BY ROLLUP(session_window(ts, '5 minutes'), k)",
+        &["session_window(ts, '5 minutes')", "every grouping set", "ROLLUP(k)"],
+    ),
     (
         "append",
         "SELECT * FROM (SELECT window, count(*) AS n FROM STREAM ev WATERMARK ts DELAY OF INTERVAL 1 MINUTE GROUP BY window(ts, '5 minutes')) WATERMARK window DELAY OF INTERVAL 1 MINUTE",

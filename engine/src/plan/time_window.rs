@@ -55,17 +55,21 @@ impl Windows {
     pub fn try_new(size: i64, slide: i64, start: i64) -> crate::error::Result<Self> {
         let says = |what: String| Err(Error::invalid(format!("window(time, size, slide, start): {what}")));
         if size <= 0 || slide <= 0 {
-            return says(format!("size and slide must be positive, but are {size} and {slide} microseconds"));
+            return says(format!("size and slide must be positive, but are {} and {}", spoken(size), spoken(slide)));
         }
         if slide > size {
             return says(format!(
-                "the slide must not be longer than the size, but is {slide} microseconds and the size {size}: rows between two \
-                 windows would be lost"
+                "the slide must not be longer than the size, but is {} and the size {}: rows between two windows would be lost; \
+                 write window(time, '{1}', '{1}') or a shorter slide",
+                spoken(slide),
+                spoken(size)
             ));
         }
         if start.abs() >= slide {
             return says(format!(
-                "the start must be shorter than the slide, but is {start} microseconds and the slide {slide}"
+                "the start must be shorter than the slide, but is {} and the slide {}",
+                spoken(start),
+                spoken(slide)
             ));
         }
         Ok(Self { size, slide, start })
@@ -95,6 +99,21 @@ impl Windows {
         let (last, size, slide) = (self.last_start(at), self.size, self.slide);
         (0..self.overlap()).map(move |i| last - i * slide).filter(move |start| at < start + size)
     }
+}
+
+/// A length as an interval in the largest unit that it is a whole number of.
+fn spoken(micros: i64) -> String {
+    const UNITS: [(i64, &str); 5] = [
+        (86_400_000_000, "day"),
+        (3_600_000_000, "hour"),
+        (60_000_000, "minute"),
+        (1_000_000, "second"),
+        (1000, "millisecond"),
+    ];
+    let unit = UNITS.iter().find(|(length, _)| micros != 0 && micros % length == 0);
+    let (length, unit) = unit.copied().unwrap_or((1, "microsecond"));
+    let count = micros / length;
+    if count.abs() == 1 { format!("{count} {unit}") } else { format!("{count} {unit}s") }
 }
 
 /// What windows a call asks for.
@@ -484,6 +503,19 @@ impl ExecutionPlan for TimeWindowExec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_are_spoken_in_the_largest_unit() {
+        let cases = [
+            (0, "0 microseconds"),
+            (60_000_000, "1 minute"),
+            (-7_200_000_000, "-2 hours"),
+            (1_500_000, "1500 milliseconds"),
+        ];
+        for (micros, text) in cases {
+            assert_eq!(spoken(micros), text);
+        }
+    }
 
     #[test]
     fn a_time_is_in_every_window_around_it() -> crate::error::Result<()> {

@@ -64,6 +64,16 @@ pub(super) fn expressions_of_sets(sets: &GroupingSet) -> Vec<Vec<Expr>> {
     }
 }
 
+/// What the user calls a grouping expression; none for the number of the set, of which the user knows nothing.
+pub(super) fn spoken_name(expr: &Expr) -> Option<String> {
+    let name = expr.schema_name().to_string();
+    match name.strip_prefix(PREFIX) {
+        Some(Aggregate::INTERNAL_GROUPING_ID) => None,
+        Some(stripped) => Some(stripped.to_string()),
+        None => Some(name),
+    }
+}
+
 /// The logical node; see the file's header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GroupingSetsNode {

@@ -11,7 +11,7 @@ use super::aggregate::{AggregateSpec, GroupTime, StreamAggregateNode};
 use super::dedup::DeduplicateNode;
 use super::elements::elements_kind;
 use super::event_time::{is_event_time, watermark_of};
-use super::grouping_sets::{is_left_out, without_grouping_sets};
+use super::grouping_sets::{is_left_out, spoken_name, without_grouping_sets};
 use super::join::{changes_its_rows, join_streams, push_filters};
 use super::session::{SessionSpec, StreamSessionNode, in_every_set, session_among};
 use super::time_key::TimeKind;
@@ -252,7 +252,8 @@ fn depends_on_order(expr: &Expr) -> bool {
 }
 
 fn no_watermark(group_expr: &[Expr], has_time: bool) -> Error {
-    let grouped = group_expr.iter().map(|expr| format!("'{}'", expr.schema_name())).collect::<Vec<_>>().join(", ");
+    let names = group_expr.iter().filter_map(spoken_name).map(|name| format!("'{name}'"));
+    let grouped = names.collect::<Vec<_>>().join(", ");
     let what = match (has_time, group_expr.is_empty()) {
         (true, _) => format!("the time in {grouped} has no WATERMARK"),
         (false, true) => "it has no GROUP BY, so its only row is never final".to_string(),

@@ -266,7 +266,10 @@ impl Rewrite<'_> {
         }
         self.cursor.expect_word("DELAY")?;
         self.cursor.expect_word("OF")?;
-        let delay_ms = self.delay()?;
+        let delay_ms = match name.is_empty() {
+            true => self.delay(&expr.iter().map(|lexeme| lexeme.token.to_string()).collect::<String>())?,
+            false => self.delay(&name)?,
+        };
         Ok(marker(
             &first,
             WATERMARK,
@@ -275,7 +278,7 @@ impl Rewrite<'_> {
     }
 
     /// The interval that the first half of the rewrite left here.
-    fn delay(&mut self) -> Result<i64, SyntaxError> {
+    fn delay(&mut self, column: &str) -> Result<i64, SyntaxError> {
         let at = self.cursor.location();
         if !matches!(self.cursor.peek(), Some(Token::Word(word)) if word.value == literals::INTERVAL) {
             return Err(self.cursor.missed("INTERVAL n UNIT, such as INTERVAL 10 MINUTES"));
@@ -298,8 +301,15 @@ impl Rewrite<'_> {
         };
         match delay_ms {
             Some(delay_ms) if delay_ms >= 0 => Ok(delay_ms),
-            Some(_) => Err(SyntaxError::new(at, "the delay of a watermark must not be negative")),
-            None => Err(SyntaxError::new(at, "[ARITHMETIC_OVERFLOW] the delay of the watermark is too long")),
+            Some(_) => {
+                let why =
+                    format!("the delay of WATERMARK {column} must not be negative: write INTERVAL 0 SECONDS or more");
+                Err(SyntaxError::new(at, why))
+            }
+            None => {
+                let why = format!("[ARITHMETIC_OVERFLOW] the delay of WATERMARK {column} is too long");
+                Err(SyntaxError::new(at, why))
+            }
         }
     }
 
