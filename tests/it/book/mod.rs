@@ -1,6 +1,7 @@
 //! The book and the README: nothing in them that is not so. Their Rust code is compiled and run as doc tests of the
 //! package `millstream` (`src/book.rs`).
 
+mod joins;
 mod links;
 mod options;
 mod python;
