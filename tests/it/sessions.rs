@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 /// How late a row may be: rows of one stream are less far apart than this, so none is ever late.
 const DELAY_S: i64 = 600;
 
+/// Memory for sessions that have to go to no files.
+const PLENTY: &str = "1GiB";
+
 /// Everything that every query asks of a session: fixed states, those that depend on the order of rows, and elements of every kind.
 const AGGREGATES: &str = "count(*) AS n, sum(v) AS s, min(v) AS lo, collect_list(v) AS l, first(v) AS f, \
     last(v) FILTER (WHERE v < 8) AS la, first(v) IGNORE NULLS AS fk, max_by(i, v) AS mb, min_by(i, v) AS mi, count(DISTINCT v) AS d, \
@@ -150,7 +153,12 @@ fn model(rows: &[Row], gap: Gap, has_key: bool) -> Vec<Value> {
 }
 
 async fn session_over(work: &Path, partitions: u64) -> TestResult<StreamSession> {
-    let session = StreamSession::builder().config("spark.sql.shuffle.partitions", partitions).build().await?;
+    session_with(work, partitions, PLENTY).await
+}
+
+async fn session_with(work: &Path, partitions: u64, memory: &str) -> TestResult<StreamSession> {
+    let builder = StreamSession::builder().config("spark.sql.shuffle.partitions", partitions);
+    let session = builder.config("millstream.memory.limit", memory).build().await?;
     let place = work.display();
     session
         .sql(&format!(
@@ -169,6 +177,17 @@ fn write_file(work: &Path, file: u64, rows: &[Row], first: usize) -> TestResult 
 /// The rows of every batch of `sql` over the stream, its input appearing file by file and cut by restarts, each with another
 /// number of state partitions.
 async fn streamed(dice: &mut Dice, rows: &[Row], sql: &str, mode: OutputMode) -> TestResult<Vec<Vec<Value>>> {
+    streamed_within(dice, rows, sql, mode, PLENTY).await
+}
+
+/// The same with so much memory.
+async fn streamed_within(
+    dice: &mut Dice,
+    rows: &[Row],
+    sql: &str,
+    mode: OutputMode,
+    memory: &str,
+) -> TestResult<Vec<Vec<Value>>> {
     let work = tempfile::tempdir()?;
     std::fs::create_dir(work.path().join("ev"))?;
     let sql = sql
@@ -186,7 +205,7 @@ async fn streamed(dice: &mut Dice, rows: &[Row], sql: &str, mode: OutputMode) ->
             write_file(work.path(), files, now, rows.len() - rest.len())?;
             (rest, files) = (later, files + 1);
         }
-        let session = session_over(work.path(), partitions).await?;
+        let session = session_with(work.path(), partitions, memory).await?;
         answer.extend(answer_of(&session.sql(&sql).await?, mode, &work.path().join("cp")).await?);
     }
     Ok(answer.into_values().collect())
@@ -264,6 +283,24 @@ async fn the_last_update_of_each_session_is_the_models() -> TestResult {
             .collect();
         assert_eq!(comparable(&found), comparable(&expected), "{sql}");
     }
+    Ok(())
+}
+
+/// State that is far larger than memory: elements under long keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_outgrow_memory_are_the_same() -> TestResult {
+    let sql = "SELECT session_window.start AS ss, session_window.end AS se, left(k, 1) AS k, {a}
+        FROM (SELECT concat(k, repeat('x', 20000)) AS k, v, i, ts FROM {s}) GROUP BY session_window(ts, '40 seconds'), k";
+    let mut dice = Dice::thrown("sessions larger than memory");
+    let rows = rows(&mut dice, 160);
+    let batches = streamed_within(&mut dice, &rows, sql, OutputMode::Complete, "16MiB").await?;
+    let expected = model(&rows, Gap::Constant, true);
+    assert_eq!(comparable(&batches.last().cloned().unwrap_or_default()), comparable(&expected));
+    let given = streamed_within(&mut dice, &rows, sql, OutputMode::Append, "16MiB").await?.concat();
+    let closed = |row: &&Value| given.iter().any(|given| (&given["k"], &given["ss"]) == (&row["k"], &row["ss"]));
+    let expected: Vec<Value> = expected.iter().filter(closed).cloned().collect();
+    assert!(expected.len() > 10, "nothing closes");
+    assert_eq!(comparable(&given), comparable(&expected));
     Ok(())
 }
 
