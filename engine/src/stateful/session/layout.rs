@@ -140,8 +140,12 @@ impl Layout {
     /// The key columns of the keys numbered `keys` among those of `of`.
     pub(super) fn key_columns(&self, of: &Keys, keys: &[u32]) -> Result<Vec<ArrayRef>> {
         let Some(encoder) = &self.encoder else { return Ok(Vec::new()) };
-        let keys = of.take(&UInt32Array::from(keys.to_vec())).map_err(Error::from)?;
-        Ok(encoder.decode(&keys).map_err(Error::from)?)
+        let are_all = keys.len() == of.len() && keys.iter().zip(0..).all(|(key, at)| *key == at);
+        let decoded = match are_all {
+            true => encoder.decode(of),
+            false => of.take(&UInt32Array::from(keys.to_vec())).and_then(|keys| encoder.decode(&keys)),
+        };
+        Ok(decoded.map_err(Error::from)?)
     }
 
     /// What the keys of the elements of sessions begin with: `states` are stored of them.

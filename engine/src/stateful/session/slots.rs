@@ -44,6 +44,8 @@ pub(super) struct Stored {
     /// The slot of each, and its row in `states`.
     places: Vec<(i64, u32)>,
     states: Vec<ArrayRef>,
+    /// Of each key, the key of its slot 0 in the store.
+    firsts: Option<Keys>,
     /// For each key, how many slots it has.
     slots: Vec<i64>,
     /// For each key, its alarm.
@@ -61,6 +63,13 @@ impl Stored {
     pub(super) fn first_columns(&self, count: usize) -> Result<Vec<ArrayRef>> {
         let rows: UInt32Array = self.places.iter().map(|(_, row)| *row).collect();
         Ok(self.states.iter().take(count).map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?)
+    }
+
+    /// Whether each key has one session, in slot 0, and it ends before `first_open`: what is found of sessions that have ended,
+    /// mostly.
+    fn are_single_and_end_before(&self, first_open: i64) -> bool {
+        let one_each = self.sessions.len() == self.slots.len() && self.slots.iter().all(|slots| *slots == 1);
+        one_each && self.sessions.iter().all(|session| session.end < first_open)
     }
 
     /// The sessions of key number `key`; `from` is where those of the key before ended.
@@ -102,9 +111,11 @@ impl Slots {
         for (key, group) in of.groups.iter().enumerate() {
             firsts.push(None, of.keys.key(key), Some(0), *group)?;
         }
-        let found = self.sessions.get(&firsts.finish()?).map_err(Error::from)?;
+        let firsts = firsts.finish()?;
+        let found = self.sessions.get(&firsts).map_err(Error::from)?;
         let [starts, ends, slots, alarms] = numbers(&found.values)?;
-        let mut stored = Stored { slots: vec![0; count], alarms: vec![NO_ALARM; count], ..Stored::default() };
+        let mut stored =
+            Stored { firsts: Some(firsts), slots: vec![0; count], alarms: vec![NO_ALARM; count], ..Stored::default() };
         let mut more = Vec::new();
         for key in found.present.values().set_indices() {
             let session = Session { key: key as u32, start: starts.value(key), end: ends.value(key) };
@@ -172,7 +183,15 @@ impl Slots {
         if changes.changed.is_empty() {
             return Ok(());
         }
-        let keys = slot_keys(of, merged.sessions.iter().zip(&changes.changed).map(|(s, head)| (s.key, head.slot)))?;
+        // Mostly a key has one session: then the keys are those that it was looked up by.
+        let is_first = |(at, (session, head)): (usize, (&Session, &Head))| session.key as usize == at && head.slot == 0;
+        let changed = || merged.sessions.iter().zip(&changes.changed);
+        let keys = match &stored.firsts {
+            Some(firsts) if firsts.len() == merged.sessions.len() && changed().enumerate().all(is_first) => {
+                firsts.clone()
+            }
+            _ => slot_keys(of, changed().map(|(session, head)| (session.key, head.slot)))?,
+        };
         let columns = columns(merged.sessions.iter().zip(&changes.changed), states);
         self.sessions.put(&keys, &columns).map_err(Error::from)?;
         Ok(())
@@ -185,6 +204,12 @@ impl Slots {
         for alarms in ends.take_range(&KeyRange::not_null_below(int64_key(first_open))).map_err(Error::from)? {
             let of = keys_of_alarms(&alarms)?;
             let stored = self.load(&of)?;
+            if let Some(firsts) = stored.firsts.as_ref().filter(|_| stored.are_single_and_end_before(first_open)) {
+                self.sessions.remove(firsts).map_err(Error::from)?;
+                removed += stored.sessions.len() as u64;
+                each(Ended { keys: of.keys, sessions: stored.sessions, states: stored.states })?;
+                continue;
+            }
             let mut changes = Changes::new(true);
             let (mut ended, mut next) = (Vec::new(), 0);
             for key in 0..of.keys.len() as u32 {
