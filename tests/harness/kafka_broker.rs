@@ -34,6 +34,11 @@ impl KafkaBroker {
         self.producer.flush(Duration::from_secs(30))
     }
 
+    /// `host:port`.
+    pub fn servers(&self) -> String {
+        self.cluster.bootstrap_servers()
+    }
+
     /// The options of a table of it, to stand in `OPTIONS (…)`.
     pub fn options(&self) -> String {
         // The mock waits out an empty fetch.

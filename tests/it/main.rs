@@ -17,6 +17,7 @@ mod object_store;
 mod other_process;
 mod our_files;
 mod progress;
+mod realtime_analytics;
 mod sessions;
 mod spark_checkpoints;
 mod static_tables;
