@@ -1,6 +1,6 @@
 //! A Kafka broker in this process: librdkafka's mock cluster, which clients reach over the wire.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaResult;
@@ -31,7 +31,15 @@ impl KafkaBroker {
             let record = BaseRecord::<str, str>::to(topic).partition(partition).key(key).payload(value);
             self.producer.send(record).map_err(|(error, _)| error)?;
         }
-        self.producer.flush(Duration::from_secs(30))
+        // Flushing looks ten times a second only.
+        let started = Instant::now();
+        while self.producer.in_flight_count() > 0 {
+            if started.elapsed() > Duration::from_secs(30) {
+                return self.producer.flush(Duration::ZERO);
+            }
+            self.producer.poll(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// `host:port`.

@@ -10,7 +10,8 @@ use crate::realtime_analytics::{Setting, check};
 async fn killed_twice_recommendations_come_exactly_once() -> TestResult {
     let broker = Broker::shared()?;
     for (topic, partitions) in [("user-events", 2), ("transactions", 2), ("recommendations", 1)] {
-        broker.create_topic(topic, partitions, &[])?;
+        // Messages of a test are of long ago.
+        broker.create_topic(topic, partitions, &[("retention.ms", "-1")])?;
     }
     let send = |topic: &str, partition: i32, messages: &[(&str, &str)]| {
         let text = |text: &str| Some(text.to_string());

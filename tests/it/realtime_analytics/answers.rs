@@ -14,6 +14,8 @@ pub(super) struct Answers {
     pub(super) fraud: Vec<String>,
     pub(super) sessions: Vec<String>,
     pub(super) recommendations: Vec<String>,
+    /// When the shop closed.
+    pub(super) closed_at: String,
 }
 
 /// Windows of five minutes begin each minute: an event is in five.
@@ -91,6 +93,9 @@ pub(super) async fn of(shop: &Shop) -> TestResult<Answers> {
         fraud: texts_of(&context, FRAUD).await?,
         sessions: texts_of(&context, SESSIONS).await?,
         recommendations: texts_of(&context, RECOMMENDATIONS).await?,
+        closed_at: texts_of(&context, "SELECT CAST(to_timestamp_seconds(max(closed_at)) AS VARCHAR) FROM happened")
+            .await?
+            .concat(),
     })
 }
 

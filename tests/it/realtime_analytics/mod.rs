@@ -13,6 +13,7 @@ use millstream_tests::TestResult;
 use millstream_tests::dice::Dice;
 use millstream_tests::kafka_broker::KafkaBroker;
 
+use crate::command::MILLSTREAM;
 use outputs::Console;
 use shop::{Minute, Shop};
 
@@ -21,12 +22,15 @@ const QUERIES: [&str; 4] = ["page_views", "fraud", "sessions", "recommendations"
 /// Minutes of event time before each kill, and after the last.
 const MINUTES: usize = 25;
 
+/// Sends messages, given as key and value, to a partition of a topic.
+pub(crate) type Send<'a> = dyn Fn(&str, i32, &[(&str, &str)]) -> TestResult + 'a;
+
 /// How the pipeline is run, and what must hold.
 pub(crate) struct Setting<'a> {
     /// The broker's address.
     pub(crate) servers: String,
-    /// Sends messages, given as key and value, to a partition of a topic.
-    pub(crate) send: &'a dyn Fn(&str, i32, &[(&str, &str)]) -> TestResult,
+    /// How messages get there.
+    pub(crate) send: &'a Send<'a>,
     /// Recommendations come exactly once.
     pub(crate) is_exactly_once: bool,
 }
@@ -36,6 +40,41 @@ async fn killed_twice_all_outputs_are_those_of_a_batch() -> TestResult {
     let broker = KafkaBroker::new(&[("user-events", 2), ("transactions", 2), ("recommendations", 1)])?;
     let send = |topic: &str, partition: i32, messages: &[(&str, &str)]| Ok(broker.put(topic, partition, messages)?);
     check(&Setting { servers: broker.servers(), send: &send, is_exactly_once: false }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_gives_the_same() -> TestResult {
+    let broker = KafkaBroker::new(&[("user-events", 2), ("transactions", 2), ("recommendations", 1)])?;
+    let send = |topic: &str, partition: i32, messages: &[(&str, &str)]| Ok(broker.put(topic, partition, messages)?);
+    let setting = Setting { servers: broker.servers(), send: &send, is_exactly_once: false };
+    let mut shop = Shop::new(Dice::thrown("realtime_analytics.sql"));
+    for _ in 0..MINUTES {
+        send_minute(&setting, &shop.minute())?;
+    }
+    send_minute(&setting, &shop.closing_time())?;
+
+    // The script as it is, but for the address, an end, and a console that can be read.
+    let script = include_str!("../../../examples/realtime_analytics.sql")
+        .replace("localhost:9092", &setting.servers)
+        .replace("trigger '1 second'", "trigger 'availableNow'")
+        .replace("USING console OPTIONS (", "USING console OPTIONS (format 'json', ");
+    let work = tempfile::tempdir()?;
+    let ran = MILLSTREAM.run_sql(work.path(), &script)?.ok()?;
+    let mut console = Console::default();
+    for line in ran.stdout.lines() {
+        console.add(line)?;
+    }
+
+    let answers = answers::of(&shop).await?;
+    let output = work.path().join("realtime_analytics/output");
+    assert_same("page_views", &console.last_rows()?, &answers.page_views);
+    // In append mode the minute in which the shop closed is still open.
+    let closed =
+        answers.fraud.iter().filter(|row| row.as_str() < answers.closed_at.as_str()).cloned().collect::<Vec<_>>();
+    assert_same("fraud", &outputs::fraud_in_parquet(&output.join("fraud")).await?, &closed);
+    assert_same("sessions", &outputs::sessions(&output.join("sessions")).await?, &answers.sessions);
+    assert_same("recommendations", &outputs::recommendations(&setting.servers)?, &answers.recommendations);
+    Ok(())
 }
 
 /// Runs the pipeline, kills it twice, lets it come to its end, and compares.
@@ -50,17 +89,17 @@ pub(crate) async fn check(setting: &Setting<'_>) -> TestResult {
         // Killed while its batches are at work, but not before each query has done some.
         while minutes < MINUTES || !commits(work.path()).iter().zip(&before).all(|(now, before)| *now > before + 2) {
             assert!(minutes < 10 * MINUTES, "kill {kill}: {:?} batches after {minutes} minutes", commits(work.path()));
-            send(setting, &shop.minute())?;
+            send_minute(setting, &shop.minute())?;
             running.read_a_batch(&mut console)?;
             minutes += 1;
         }
         running.kill(&mut console)?;
     }
     for _ in 0..MINUTES {
-        send(setting, &shop.minute())?;
+        send_minute(setting, &shop.minute())?;
     }
-    send(setting, &shop.closing_time())?;
-    Running::start(setting, work.path(), "availableNow")?.to_the_end(&mut console)?;
+    send_minute(setting, &shop.closing_time())?;
+    Running::start(setting, work.path(), "availableNow")?.await_end(&mut console)?;
 
     let answers = answers::of(&shop).await?;
     for (name, answer) in
@@ -92,7 +131,7 @@ fn assert_same(name: &str, given: &[String], answer: &[String]) {
     );
 }
 
-fn send(setting: &Setting<'_>, minute: &Minute) -> TestResult {
+fn send_minute(setting: &Setting<'_>, minute: &Minute) -> TestResult {
     for (topic, messages) in [("user-events", &minute.events), ("transactions", &minute.transactions)] {
         for partition in [0, 1] {
             let of_partition: Vec<(&str, &str)> = messages
@@ -153,13 +192,14 @@ impl Running {
         self.child.kill()?;
         let rest: Vec<String> = self.lines.by_ref().collect::<Result<_, _>>()?;
         // The last line may have been cut off.
-        let whole = rest.iter().filter(|line| line.ends_with("]}"));
-        whole.map(|line| console.add(line)).collect::<TestResult>()?;
+        for line in rest.iter().filter(|line| line.ends_with("]}")) {
+            console.add(line)?;
+        }
         self.child.wait()?;
         Ok(())
     }
 
-    fn to_the_end(mut self, console: &mut Console) -> TestResult {
+    fn await_end(mut self, console: &mut Console) -> TestResult {
         for line in self.lines.by_ref() {
             console.add(&line?)?;
         }

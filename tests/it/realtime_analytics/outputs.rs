@@ -56,20 +56,33 @@ pub(super) fn fraud(database: &Path) -> TestResult<Vec<String>> {
     Ok(rows)
 }
 
+/// The same, where it was written to files.
+pub(super) async fn fraud_in_parquet(folder: &Path) -> TestResult<Vec<String>> {
+    let columns =
+        "left(CAST(window_start AS VARCHAR), 19), user_id, payments, CAST(round(total * 100) AS BIGINT), merchants,
+                   array_to_string(methods, ','), score";
+    rows_of_files(folder, |_| Ok(columns.to_string())).await
+}
+
 /// The rows of the lake, with the day of the folder they lie in.
 pub(super) async fn sessions(lake: &Path) -> TestResult<Vec<String>> {
-    let context = SessionContext::new();
-    let mut rows = Vec::new();
-    for file in logged_files(lake)? {
+    let columns = |file: &Path| {
         let folder = file.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
         let date = folder.strip_prefix("date=").ok_or("no folder of a day")?;
+        Ok(format!(
+            "'{date}', left(CAST(window_start AS VARCHAR), 19), session_id, user_id, events, array_to_string(pages, ','),
+             left(CAST(started AS VARCHAR), 19), left(CAST(ended AS VARCHAR), 19), duration_seconds"
+        ))
+    };
+    rows_of_files(lake, columns).await
+}
+
+async fn rows_of_files(folder: &Path, columns: impl Fn(&Path) -> TestResult<String>) -> TestResult<Vec<String>> {
+    let context = SessionContext::new();
+    let mut rows = Vec::new();
+    for file in logged_files(folder)? {
         context.register_parquet("file", &file.display().to_string(), ParquetReadOptions::default()).await?;
-        let query = format!(
-            "SELECT concat_ws('|', '{date}', left(CAST(window_start AS VARCHAR), 19), session_id, user_id, events,
-                    array_to_string(pages, ','), left(CAST(started AS VARCHAR), 19), left(CAST(ended AS VARCHAR), 19),
-                    duration_seconds) FROM file"
-        );
-        rows.extend(texts_of(&context, &query).await?);
+        rows.extend(texts_of(&context, &format!("SELECT concat_ws('|', {}) FROM file", columns(&file)?)).await?);
         context.deregister_table("file")?;
     }
     rows.sort();

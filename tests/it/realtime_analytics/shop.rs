@@ -81,8 +81,8 @@ impl Shop {
             let event = self.event(start + number * 2 - late);
             self.sent(&mut minute, event, |minute| &mut minute.events);
         }
-        // Now and then somebody pays too often.
-        let thief = (self.dice.below(4) == 0).then(|| self.dice.below(USERS));
+        // In most minutes somebody pays too often.
+        let thief = (self.dice.below(3) > 0).then(|| self.dice.below(USERS));
         for number in 0..15 {
             // By less than five minutes.
             let late = if self.dice.below(10) == 0 { self.dice.below(120) } else { 0 };
