@@ -80,6 +80,7 @@ pub(crate) struct QueryNews {
     /// Rows of the last batches, the oldest first.
     pub(crate) batches: VecDeque<u64>,
     recent: VecDeque<(Instant, u64)>,
+    first_batch: Option<Instant>,
 }
 
 /// A row of `page_views`.
@@ -205,11 +206,12 @@ impl News {
 impl QueryNews {
     /// Rows read each second.
     pub(crate) fn rows_per_second(&self) -> f64 {
-        let since = Instant::now().checked_sub(RATE_OVER);
-        let recent = self.recent.iter().filter(|(at, _)| since.is_none_or(|since| *at >= since));
+        let recent = self.recent.iter().filter(|(at, _)| at.elapsed() <= RATE_OVER);
+        // While it has not run for so long.
+        let over = self.first_batch.map_or(RATE_OVER, |at| at.elapsed()).clamp(Duration::from_secs(1), RATE_OVER);
         #[expect(clippy::cast_precision_loss, reason = "shown, not computed with")]
         let rows = recent.map(|(_, rows)| *rows).sum::<u64>() as f64;
-        rows / RATE_OVER.as_secs_f64()
+        rows / over.as_secs_f64()
     }
 }
 
@@ -231,6 +233,7 @@ impl StreamingQueryListener for Board {
         if progress.num_input_rows > 0 {
             query.latency_ms = progress.batch_duration;
             query.batches.push_back(progress.num_input_rows);
+            query.first_batch.get_or_insert_with(Instant::now);
             query.recent.push_back((Instant::now(), progress.num_input_rows));
         }
         if query.batches.len() > KEPT {

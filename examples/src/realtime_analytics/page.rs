@@ -224,19 +224,19 @@ fn paint_alerts(frame: &mut Frame<'_>, area: Rect, news: &News) {
     let widths = [
         Constraint::Length(8),
         Constraint::Length(8),
+        Constraint::Length(4),
         Constraint::Length(8),
-        Constraint::Length(9),
-        Constraint::Length(9),
+        Constraint::Length(5),
         Constraint::Fill(1),
         Constraint::Length(5),
     ];
     let head = Row::new([
         Cell::from("minute"),
         Cell::from("user"),
-        right("payments".into()),
+        right("paid".into()),
         right("total".into()),
-        right("merchants".into()),
-        Cell::from("methods"),
+        right("shops".into()),
+        Cell::from("by"),
         right("score".into()),
     ]);
     let title = format!(" Fraud alerts ({}) ", thousands(news.alerts_raised));
@@ -295,7 +295,7 @@ fn paint_recommendations(frame: &mut Frame<'_>, area: Rect, news: &News) {
         Cell::from("user"),
         right("pages".into()),
         right("average".into()),
-        Cell::from("merchants"),
+        Cell::from("shops"),
     ]);
     frame.render_widget(Table::new(rows, widths).header(head.fg(QUIET)).block(panel(" Latest recommendations ")), area);
 }
