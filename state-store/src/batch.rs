@@ -12,11 +12,13 @@ use crate::catalog::{LayerPlan, Part};
 use crate::cursor::Merge;
 use crate::draft::{Changes, Draft, StoreCodec};
 use crate::error::{Error, Result};
-use crate::file::format::{Header, Kind};
+use crate::file::format::{Header, Kind, SegmentInfo};
 use crate::file::reader::FileInfo;
-use crate::file::writer::{FileWriter, SegmentStart};
+use crate::file::segment_writer::{SEGMENT_PIECE_BYTES, SegmentStart, SegmentWriter};
+use crate::file::writer::FileWriter;
 use crate::id::{StoreId, VersionRef, delta_name};
 use crate::image::{Image, segment_cursors};
+use crate::in_order::in_order;
 use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
 use crate::output::Output;
@@ -120,18 +122,20 @@ impl Batch {
         }
         sealed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let is_large = sealed.iter().map(|sealed| sealed.changed_rows()).sum::<usize>() > ROWS_AT_ONCE;
-        let write = async move {
-            let file = self.write(&sealed).await;
-            (self, sealed, file)
-        };
         // Sorting and encoding many rows would hold up other tasks of this thread.
         let (batch, sealed, file) = match Handle::try_current() {
             Ok(runtime) if is_large => {
                 let (spawner, stopped) = (runtime.clone(), "the task that writes a batch did not end");
-                let work = move || runtime.block_on(write);
+                let work = move || {
+                    let file = self.write_in_parallel(&sealed, &runtime);
+                    (self, sealed, file)
+                };
                 spawner.spawn_blocking(work).await.map_err(|source| Error::internal(stopped).because(source))?
             }
-            _ => write.await,
+            _ => {
+                let file = self.write(&sealed).await;
+                (self, sealed, file)
+            }
         };
         batch.after_write(sealed, file?, start)
     }
@@ -167,6 +171,50 @@ impl Batch {
         if changed.is_empty() {
             return Ok(None);
         }
+        let (name, header) = self.name_and_header(&changed);
+        let mut file = FileWriter::new(&header);
+        let mut output = Output::new(self.inner.stores.place(), &name);
+        for (sealed, rows) in &changed {
+            sealed.encode(rows, |piece| piece.append_to(&mut file))?;
+            output.take_from(&mut file).await?;
+        }
+        finish(&name, header, file, output).await
+    }
+
+    /// [`Batch::write`] by several threads, of which each sorts and encodes one store at a time.
+    fn write_in_parallel(&self, sealed: &[Sealed], runtime: &Handle) -> Result<Option<Arc<FileInfo>>> {
+        let mut changed = Vec::new();
+        in_order(
+            sealed,
+            |sealed, give| _ = give(sealed.to_write()),
+            |sealed, rows| {
+                changed.extend(rows?.map(|rows| (sealed, rows)));
+                Ok(())
+            },
+        )?;
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let (name, header) = self.name_and_header(&changed);
+        let mut file = FileWriter::new(&header);
+        let mut output = Output::new(self.inner.stores.place(), &name);
+        let encode = |(sealed, rows): &(&Sealed, ToWrite<'_>), give: &mut dyn FnMut(Result<Piece>) -> bool| {
+            let encoded = sealed.encode(rows, |piece| match give(Ok(piece)) {
+                true => Ok(()),
+                false => Err(Error::internal("nobody takes the pieces of the batch's file")),
+            });
+            if let Err(error) = encoded {
+                give(Err(error));
+            }
+        };
+        in_order(&changed, encode, |_, piece| {
+            piece?.append_to(&mut file)?;
+            runtime.block_on(output.take_from(&mut file))
+        })?;
+        runtime.block_on(finish(&name, header, file, output))
+    }
+
+    fn name_and_header(&self, changed: &[(&Sealed, ToWrite<'_>)]) -> (String, Header) {
         let fingerprints: Vec<u8> =
             changed.iter().flat_map(|(sealed, _)| sealed.codec.fingerprint.to_le_bytes()).collect();
         let header = Header {
@@ -177,22 +225,7 @@ impl Batch {
             attempt: self.inner.attempt.clone(),
             fingerprint: hash_key(&fingerprints),
         };
-        let mut writer = FileWriter::new(&header);
-        let place = self.inner.stores.place();
-        let name = delta_name(self.inner.version, &self.inner.attempt);
-        let mut output = Output::new(place, &name);
-        for (sealed, rows) in changed {
-            sealed.write(rows, &mut writer, &mut output).await?;
-        }
-        let finished = writer.finish();
-        output.finish(writer.take_pending()).await?;
-        Ok(Some(Arc::new(FileInfo {
-            name,
-            header,
-            segments: finished.segments.into_iter().map(Arc::new).collect(),
-            checksum: finished.checksum,
-            bytes: finished.bytes,
-        })))
+        (delta_name(self.inner.version, &self.inner.attempt), header)
     }
 
     /// Leaves the new version beside the old one in memory.
@@ -229,6 +262,40 @@ impl Batch {
     }
 }
 
+/// Makes the file visible and durable.
+async fn finish(
+    name: &str,
+    header: Header,
+    mut writer: FileWriter,
+    output: Output<'_>,
+) -> Result<Option<Arc<FileInfo>>> {
+    let finished = writer.finish();
+    output.finish(writer.take_pending()).await?;
+    Ok(Some(Arc::new(FileInfo {
+        name: name.to_string(),
+        header,
+        segments: finished.segments.into_iter().map(Arc::new).collect(),
+        checksum: finished.checksum,
+        bytes: finished.bytes,
+    })))
+}
+
+/// What follows in the segment of a store.
+enum Piece {
+    Bytes(Vec<u8>),
+    End(SegmentInfo),
+}
+
+impl Piece {
+    fn append_to(self, file: &mut FileWriter) -> Result<()> {
+        match self {
+            Self::Bytes(bytes) => file.add(&bytes),
+            Self::End(segment) => file.end_segment(segment),
+        }
+        Ok(())
+    }
+}
+
 /// What a store writes, in key order.
 enum ToWrite<'a> {
     InPlace(&'a Lease, Vec<Change>),
@@ -259,37 +326,43 @@ impl Sealed {
         })
     }
 
-    async fn write(&self, rows: ToWrite<'_>, writer: &mut FileWriter, output: &mut Output<'_>) -> Result<()> {
+    /// Gives out the store's segment, piece by piece.
+    fn encode(&self, rows: &ToWrite<'_>, mut give: impl FnMut(Piece) -> Result<()>) -> Result<()> {
         let is_new_schema = self.image.fingerprint != Some(self.codec.fingerprint);
-        writer.start_segment(SegmentStart {
+        let mut segment = SegmentWriter::new(SegmentStart {
             store: self.id.clone(),
             layout: self.codec.layout.clone(),
             fingerprint: self.codec.fingerprint,
             schema: is_new_schema.then(|| self.codec.schema.text()),
             rows_at_most: rows.len(),
         });
+        let mut give_pending = |segment: &mut SegmentWriter| match segment.pending_bytes() < SEGMENT_PIECE_BYTES {
+            true => Ok(()),
+            false => give(Piece::Bytes(segment.take_pending())),
+        };
         match rows {
             ToWrite::InPlace(lease, changes) => {
                 for changes in changes.chunks(ROWS_AT_A_TIME) {
                     lease.read_changes(changes, |key, value| {
-                        writer.push(hash_key(key), key, value);
+                        segment.push(hash_key(key), key, value);
                         Ok(())
                     })?;
-                    output.take_from(writer).await?;
+                    give_pending(&mut segment)?;
                 }
             }
             ToWrite::Aside(aside, slots) => {
-                let mut cursors = vec![aside.overlay.cursor_of(slots)];
+                let mut cursors = vec![aside.overlay.cursor_of(slots.clone())];
                 cursors.extend(segment_cursors(&aside.runs, &KeyRange::all())?);
                 let mut changes = Merge::new(cursors);
                 while changes.advance()? {
-                    writer.push(hash_key(changes.key()), changes.key(), changes.value());
-                    output.take_from(writer).await?;
+                    segment.push(hash_key(changes.key()), changes.key(), changes.value());
+                    give_pending(&mut segment)?;
                 }
             }
         }
-        writer.finish_segment(self.rows);
-        Ok(())
+        let (rest, info) = segment.finish(self.rows);
+        give(Piece::Bytes(rest))?;
+        give(Piece::End(info))
     }
 }
 

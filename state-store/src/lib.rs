@@ -61,6 +61,7 @@ mod file;
 mod filter;
 mod id;
 mod image;
+mod in_order;
 mod journal;
 mod key;
 mod key_group;

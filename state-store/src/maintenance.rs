@@ -13,7 +13,8 @@ use crate::draft::StoreCodec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::format::{Header, Kind};
 use crate::file::reader::FileInfo;
-use crate::file::writer::{FileWriter, SegmentStart};
+use crate::file::segment_writer::{SEGMENT_PIECE_BYTES, SegmentStart, SegmentWriter};
+use crate::file::writer::FileWriter;
 use crate::id::{FileName, StoreId, VersionRef, merged_name};
 use crate::image::merge_layers;
 use crate::key_hash::hash_key;
@@ -34,14 +35,15 @@ pub struct MaintenanceReport {
 
 /// How many of a store's layers to fold together, given the bytes of each, newest first; `None` for nothing to do.
 ///
-/// Starts when there are `min_deltas` layers, or when those above the oldest outweigh it. Takes the newest ones, and goes
+/// Starts when there are `min_deltas` layers, or when those above the oldest weigh three times as much: opening the store
+/// would read four times what is in it. Takes the newest ones, and goes
 /// on as long as the next is no more than twice as large as all so far: so that large files are rewritten rarely, and
 /// the number of layers grows with the logarithm of the store's size.
 pub fn layers_to_merge(layer_bytes: &[u64], min_deltas: usize) -> Option<usize> {
     const LARGE_BYTES: u64 = 1 << 20;
     let min_deltas = min_deltas.max(2);
     let newer: u64 = layer_bytes.iter().rev().skip(1).sum();
-    let outweighs = layer_bytes.last().is_some_and(|oldest| newer > (*oldest).max(LARGE_BYTES));
+    let outweighs = layer_bytes.last().is_some_and(|oldest| newer > 3 * (*oldest).max(LARGE_BYTES));
     if layer_bytes.len() < min_deltas && !outweighs {
         return None;
     }
@@ -116,8 +118,8 @@ impl Stores {
             attempt: "merge".into(),
             fingerprint,
         };
-        let mut writer = FileWriter::new(&header);
-        writer.start_segment(SegmentStart {
+        let mut file = FileWriter::new(&header);
+        let mut segment = SegmentWriter::new(SegmentStart {
             store: id.clone(),
             layout: codec.layout.clone(),
             fingerprint: codec.fingerprint,
@@ -132,12 +134,17 @@ impl Stores {
                 continue;
             }
             snapshot_rows += 1;
-            writer.push(hash_key(rows.key()), rows.key(), rows.value());
-            output.take_from(&mut writer).await?;
+            segment.push(hash_key(rows.key()), rows.key(), rows.value());
+            if segment.pending_bytes() >= SEGMENT_PIECE_BYTES {
+                file.add(&segment.take_pending());
+                output.take_from(&mut file).await?;
+            }
         }
-        writer.finish_segment(if is_snapshot { snapshot_rows } else { known_rows.unwrap_or(0) });
-        let finished = writer.finish();
-        match output.finish(writer.take_pending()).await {
+        let (rest, info) = segment.finish(if is_snapshot { snapshot_rows } else { known_rows.unwrap_or(0) });
+        file.add(&rest);
+        file.end_segment(info);
+        let finished = file.finish();
+        match output.finish(file.take_pending()).await {
             // Written before, by a run that ended before it could use it.
             Err(error) if error.kind() == ErrorKind::Fenced => return Ok(None),
             result => result?,

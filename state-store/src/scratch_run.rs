@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch::BatchInner;
@@ -10,18 +10,17 @@ use crate::draft::StoreCodec;
 use crate::error::{Error, Result};
 use crate::file::format::{Header, Kind};
 use crate::file::reader::{OpenFile, Segment};
-use crate::file::writer::{FileWriter, SegmentStart};
+use crate::file::segment_writer::{SEGMENT_PIECE_BYTES, SegmentStart, SegmentWriter};
+use crate::file::writer::FileWriter;
 use crate::id::{StoreId, VersionRef};
 use crate::image::Layer;
 use crate::key_hash::hash_key;
-
-/// Bytes written at a time.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// Such a file on its way.
 #[derive(Debug)]
 pub(crate) struct ScratchRun {
     writer: FileWriter,
+    segment: SegmentWriter,
     file: File,
     path: PathBuf,
     codec: Arc<StoreCodec>,
@@ -34,7 +33,7 @@ impl ScratchRun {
         codec: &Arc<StoreCodec>,
         rows_at_most: usize,
     ) -> Result<Self> {
-        let mut writer = FileWriter::new(&Header {
+        let writer = FileWriter::new(&Header {
             kind: Kind::Scratch,
             version: batch.version,
             parent: VersionRef::empty(),
@@ -42,7 +41,7 @@ impl ScratchRun {
             attempt: batch.attempt.clone(),
             fingerprint: codec.fingerprint,
         });
-        writer.start_segment(SegmentStart {
+        let segment = SegmentWriter::new(SegmentStart {
             store: store.clone(),
             layout: codec.layout.clone(),
             fingerprint: codec.fingerprint,
@@ -51,29 +50,34 @@ impl ScratchRun {
         });
         let path = batch.scratch().new_path()?;
         let file = File::create_new(&path).map_err(|source| Error::io("create", path.display().to_string(), source))?;
-        Ok(Self { writer, file, path, codec: Arc::clone(codec) })
+        Ok(Self { writer, segment, file, path, codec: Arc::clone(codec) })
     }
 
     /// Adds a row, or with no value a removal. Keys ascend.
     pub(crate) fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
-        self.writer.push(hash_key(key), key, value);
-        if self.writer.pending_bytes() > PIECE_BYTES { self.write_pending() } else { Ok(()) }
+        self.segment.push(hash_key(key), key, value);
+        if self.segment.pending_bytes() < SEGMENT_PIECE_BYTES {
+            return Ok(());
+        }
+        self.writer.add(&self.segment.take_pending());
+        write_pending(&mut self.writer, &mut self.file, &self.path)
     }
 
     /// The file's rows as a layer. The file is gone when the layer is.
     pub(crate) fn finish(mut self) -> Result<Layer> {
-        self.writer.finish_segment(0);
+        let (rest, info) = self.segment.finish(0);
+        self.writer.add(&rest);
+        self.writer.end_segment(info);
         let finished = self.writer.finish();
-        self.write_pending()?;
+        write_pending(&mut self.writer, &mut self.file, &self.path)?;
         let file = Arc::new(OpenFile::open(&self.path, true)?);
         let schema = &self.codec.schema;
         let columns = schema.value().len();
         let segments = finished.segments.into_iter();
         segments.map(|info| Segment::new(Arc::clone(&file), Arc::new(info), None, schema, columns)).collect()
     }
+}
 
-    fn write_pending(&mut self) -> Result<()> {
-        let bytes = self.writer.take_pending();
-        self.file.write_all(&bytes).map_err(|source| Error::io("write", self.path.display().to_string(), source))
-    }
+fn write_pending(writer: &mut FileWriter, file: &mut File, path: &Path) -> Result<()> {
+    file.write_all(&writer.take_pending()).map_err(|source| Error::io("write", path.display().to_string(), source))
 }

@@ -3,4 +3,5 @@
 pub(crate) mod block;
 pub(crate) mod format;
 pub(crate) mod reader;
+pub(crate) mod segment_writer;
 pub(crate) mod writer;

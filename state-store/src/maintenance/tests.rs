@@ -15,8 +15,8 @@ fn a_large_snapshot_is_left_alone_until_deltas_match_it() {
     let mut layers = vec![1 << 10; 10];
     layers.push(1 << 30);
     assert_eq!(layers_to_merge(&layers, 10), Some(10), "the snapshot stays");
-    assert_eq!(layers_to_merge(&[3 << 20, 2 << 20], 10), Some(2), "deltas outweigh it");
-    assert_eq!(layers_to_merge(&[1 << 20, 2 << 20], 10), None);
+    assert_eq!(layers_to_merge(&[7 << 20, 2 << 20], 10), Some(2), "deltas outweigh it");
+    assert_eq!(layers_to_merge(&[6 << 20, 2 << 20], 10), None);
 }
 
 /// Ten thousand batches of one size: few layers at any time, and each byte is written a few times only.
