@@ -1,10 +1,13 @@
 """Flink's side of a workload: flink.py WORKLOAD INPUT OUTPUT CORES. Prints one JSON line.
 
 Flink SQL in streaming mode, a mini cluster of parallelism CORES in the JVM under this process, heap state, a checkpoint every
-second. FLINK_JARS names a folder with flink-sql-parquet, hadoop-client-api and hadoop-client-runtime.
+second. FLINK_JARS names a folder with flink-sql-parquet, hadoop-client-api, hadoop-client-runtime and flink-sql-connector-kafka.
 
 Three jobs in one JVM: the first file alone, twice (the first time is warm-up), then all files. The rate is the rows the
 last has more, over the time it takes longer, so that start-up cancels out.
+
+Of a topic, the first twentieth of each partition stands for the first file. kafka-latency runs from a topic to another until
+OUTPUT/stop is there; what it takes is measured by who reads that.
 
 Flink reads files in any order, and event time needs one: the rows are dealt, in order and untimed, to one file a subtask.
 """
@@ -14,6 +17,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 CLICKS = "user_id BIGINT, page STRING, `session` BIGINT, amount DOUBLE, ts TIMESTAMP_LTZ(6)"
 IMPRESSIONS = "imp_id BIGINT, campaign BIGINT, imp_ts TIMESTAMP_LTZ(6)"
@@ -110,6 +114,34 @@ WORKLOADS = {
 }
 WINDOW_COLUMNS = "s TIMESTAMP(3), e TIMESTAMP(3), page STRING, n BIGINT, total DOUBLE, users BIGINT"
 
+EVENT = (
+    "user_id STRING, session_id STRING, event_type STRING, page_url STRING, ts TIMESTAMP_LTZ(3), amount DOUBLE, sent DOUBLE"
+)
+# Columns and format of the topic, columns of the sink, query.
+TOPICS = {
+    "kafka-raw": (
+        "message STRING",
+        "'format'='raw'",
+        "n BIGINT, characters BIGINT",
+        "SELECT COUNT(*) AS n, SUM(CAST(CHAR_LENGTH(message) AS BIGINT)) AS characters FROM ev",
+    ),
+    "kafka-json": (
+        EVENT,
+        JSON,
+        "event_type STRING, n BIGINT, total DOUBLE",
+        "SELECT event_type, COUNT(*) AS n, SUM(amount) AS total FROM ev GROUP BY event_type",
+    ),
+    "kafka-latency": (
+        EVENT,
+        JSON,
+        "w TIMESTAMP_LTZ(3), event_type STRING, n BIGINT, `last` DOUBLE, PRIMARY KEY (w, event_type) NOT ENFORCED",
+        "SELECT FLOOR(ts TO SECOND) AS w, event_type, COUNT(*) AS n, MAX(sent) AS `last` FROM ev "
+        "GROUP BY FLOOR(ts TO SECOND), event_type",
+    ),
+}
+# Rows go on at once; counts of seconds that are over are forgotten.
+AT_ONCE = {"execution.buffer-timeout.interval": "5 ms", "table.exec.state.ttl": "1 min"}
+
 
 def deal(source, target, fmt, hands):
     """Deals the rows of all files, and of the first alone, to `hands` files each; how many rows there are of each."""
@@ -196,6 +228,8 @@ def campaign_function(data, out):
 
 def main():
     workload, data, out, cores = sys.argv[1:5]
+    if workload in TOPICS:
+        return from_topic(workload, data, out, cores)
     if workload not in WORKLOADS:
         raise SystemExit(f"no workload {workload} for Flink")
     tables, columns, query = WORKLOADS[workload]
@@ -236,6 +270,53 @@ def main():
     report(sum(every - few for every, few in dealt), first, full)
 
 
+def from_topic(workload, data, out, cores):
+    """The workloads that read Kafka."""
+    with open(f"{data}/kafka.json") as file:
+        topic = json.load(file)
+    live = workload == "kafka-latency"
+    os.environ["HADOOP_CLASSPATH"] = os.environ.get("FLINK_JARS", ".") + "/*"
+    table_env = environment(out, cores, AT_ONCE if live else BUNDLES)
+    columns, fmt, sink_columns, query = TOPICS[workload]
+    servers = f"'properties.bootstrap.servers'='{topic['servers']}'"
+    source = (
+        f"CREATE TABLE ev ({columns}) WITH ('connector'='kafka', 'topic'='{topic['topic']}', {servers}, "
+        f"'scan.startup.mode'='earliest-offset', {fmt}%s)"
+    )
+    if live:
+        table_env.execute_sql(source % "")
+        table_env.execute_sql(
+            f"CREATE TABLE sink ({sink_columns}) WITH ('connector'='upsert-kafka', 'topic'='{topic['output']}', {servers}, "
+            "'properties.linger.ms'='0', 'key.format'='json', 'value.format'='json')"
+        )
+        job = table_env.execute_sql(f"INSERT INTO sink {query}").get_job_client()
+        while not os.path.exists(f"{out}/stop"):
+            if job.get_job_status().result().name in ("FAILED", "CANCELED", "FINISHED"):
+                raise SystemExit("the job has ended")
+            time.sleep(0.5)
+        job.cancel().result()
+        return report(None, None, None)
+    # Messages are dealt to the partitions in turn.
+    partitions = topic["partitions"]
+    ends = [(topic["messages"] + partitions - 1 - partition) // partitions for partition in range(partitions)]
+    firsts = [end // 20 for end in ends]
+    table_env.execute_sql(f"CREATE TABLE sink ({sink_columns}) WITH ('connector'='blackhole')")
+
+    def run(until):
+        offsets = ";".join(f"partition:{partition},offset:{offset}" for partition, offset in enumerate(until))
+        table_env.execute_sql("DROP TABLE IF EXISTS ev")
+        table_env.execute_sql(
+            source % f", 'scan.bounded.mode'='specific-offsets', 'scan.bounded.specific-offsets'='{offsets}'"
+        )
+        job = table_env.execute_sql(f"INSERT INTO sink {query}")
+        job.wait()
+        return job.get_job_client().get_job_execution_result().result().get_net_runtime() / 1000
+
+    run(firsts)
+    first, full = run(firsts), run(ends)
+    report(sum(ends) - sum(firsts), first, full)
+
+
 def sink(workload, columns, path):
     to_nowhere = {
         "keyed": "user_id BIGINT, n BIGINT, total DOUBLE, latest TIMESTAMP_LTZ(6)",
@@ -259,10 +340,10 @@ def report(rows, first, full):
     print(
         json.dumps(
             {
-                "rows_per_s": rows / (full - first),
+                "rows_per_s": rows / (full - first) if rows else None,
                 "peak_bytes": int(status["VmHWM"].split()[0]) * 1024,
                 "cpu_s": (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
-                "note": f"Flink {__version__}; {full:.1f} s in all",
+                "note": f"Flink {__version__}" + (f"; {full:.1f} s in all" if full else ""),
             }
         ),
         flush=True,

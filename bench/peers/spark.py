@@ -1,11 +1,12 @@
 """Spark's side of a workload: spark.py WORKLOAD INPUT OUTPUT CORES. Prints one JSON line.
 
 Structured Streaming, local[CORES], one file a micro-batch, availableNow, with a checkpoint; to parquet in append mode, to
-nowhere in update mode. Memory is the JVM's own VmHWM, CPU time the JVM's own.
+nowhere in update mode; kafka-latency with the default trigger from a topic to another, until OUTPUT/stop is there. Memory is the JVM's own VmHWM, CPU time the JVM's own.
 """
 import json
 import os
 import sys
+import time
 
 from pyspark.sql import SparkSession
 
@@ -15,7 +16,7 @@ AD_CLICKS = "clk_id bigint, cost double, clk_ts timestamp"
 CAMPAIGN_EVENTS = (
     "user_id string, page_id string, ad_id string, ad_type string, event_type string, event_time timestamp, ip_address string"
 )
-EVENTS = "user_id STRING, session_id STRING, event_type STRING, page_url STRING, ts TIMESTAMP, amount DOUBLE"
+EVENTS = "user_id STRING, session_id STRING, event_type STRING, page_url STRING, ts TIMESTAMP, amount DOUBLE, sent DOUBLE"
 DECODED = f"(SELECT from_json(CAST(value AS STRING), '{EVENTS}') AS e FROM ev)"
 PROJECT = "SELECT user_id, upper(page) AS page, amount * 2 AS a2, ts FROM ev WHERE amount > 250"
 THREE = "count(*) AS n, sum(amount) AS total, approx_count_distinct(user_id) AS users"
@@ -71,6 +72,11 @@ KAFKA = {
     ),
     "kafka-lengths": ("append", "SELECT length(value) AS bytes FROM ev"),
     "kafka-decoded": ("append", f"SELECT e.event_type, e.amount FROM {DECODED}"),
+    "kafka-latency": (
+        "update",
+        "SELECT to_json(struct(window.start AS w, event_type, n, last)) AS value FROM (SELECT window(e.ts, '1 second') AS window, "
+        f"e.event_type AS event_type, count(*) AS n, max(e.sent) AS last FROM {DECODED} GROUP BY window(e.ts, '1 second'), e.event_type)",
+    ),
 }
 
 
@@ -93,6 +99,8 @@ def main():
     )
     spark.sparkContext.setLogLevel("ERROR")
     query = (kafka if workload in KAFKA else files)(spark, workload, data, out)
+    if workload == "kafka-latency":
+        run_until_told(query, f"{out}/stop")
     query.awaitTermination()
     events = [json.loads(p.json) for p in query.recentProgress]
     warm = [e for e in events if e["numInputRows"] > 0][1:]
@@ -129,18 +137,28 @@ def files(spark, workload, data, out):
     return start(result, mode, out, "parquet" if mode == "append" else "noop")
 
 
+def run_until_told(query, path):
+    """Lets the query run until the file is there."""
+    while query.isActive and not os.path.exists(path):
+        time.sleep(0.1)
+    query.stop()
+
+
 def kafka(spark, workload, data, out):
     topic = json.load(open(f"{data}/kafka.json"))
-    (
+    source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", topic["servers"])
         .option("subscribe", topic["topic"])
         .option("startingOffsets", "earliest")
-        .option("maxOffsetsPerTrigger", -(-topic["messages"] // 10))
-        .load()
-        .createOrReplaceTempView("ev")
     )
+    if topic["messages"]:
+        source = source.option("maxOffsetsPerTrigger", -(-topic["messages"] // 10))
+    source.load().createOrReplaceTempView("ev")
     mode, text = KAFKA[workload]
+    if workload == "kafka-latency":
+        writer = spark.sql(text).writeStream.format("kafka").outputMode(mode).option("checkpointLocation", f"{out}/checkpoint")
+        return writer.option("kafka.bootstrap.servers", topic["servers"]).option("topic", topic["output"]).start()
     return start(spark.sql(text), mode, out, "noop")
 
 

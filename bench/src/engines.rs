@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::kafka;
+use crate::live::Live;
 use crate::process::{self, Cost};
 use crate::workloads::{AD_CLICKS, CAMPAIGN_EVENTS, CLICKS, IMPRESSIONS, Input, Kind, Workload};
 
@@ -102,22 +103,53 @@ impl Engine {
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let output = fs::canonicalize(&setup.folder)?.join(OUTPUTS).join(format!("{}-{number}", std::process::id()));
         fs::create_dir_all(&output)?;
-        match self {
-            Self::Millstream => run_millstream(self, setup, workload, &input, &output, None),
+        let live = match workload.kind {
+            Kind::Latency { per_second } => Some(Live::start(setup.kafka.as_deref(), &output, per_second)?),
+            _ => None,
+        };
+        let mut job = Job { setup, workload, input, output, live, limit_bytes: None };
+        if job.live.is_some() {
+            // Where the topics are described.
+            job.input.clone_from(&job.output);
+        }
+        let mut run = match self {
+            Self::Millstream => run_millstream(self, &job)?,
             Self::InLessMemory => {
-                let limit_bytes = before.iter().map(|run| run.state_bytes).max().unwrap_or_default() / 4;
-                run_millstream(self, setup, workload, &input, &output, Some(limit_bytes))
+                job.limit_bytes = Some(before.iter().map(|run| run.state_bytes).max().unwrap_or_default() / 4);
+                run_millstream(self, &job)?
             }
             Self::DataFusion => {
                 let mut command = pinned(setup, &std::env::current_exe()?);
-                command.args(["datafusion", workload.name]).args([&input, &output]).arg(setup.cores.to_string());
+                command
+                    .args(["datafusion", workload.name])
+                    .args([&job.input, &job.output])
+                    .arg(setup.cores.to_string());
                 let (text, cost) = process::run(command, |_| Ok(true))?;
-                peer_run(self, &text, cost)
+                peer_run(self, &text, cost)?
             }
-            Self::Spark => run_peer(self, setup.spark.as_deref(), "spark.py", setup, workload, &input, &output),
-            Self::Flink => run_peer(self, setup.flink.as_deref(), "flink.py", setup, workload, &input, &output),
+            Self::Spark => run_peer(self, setup.spark.as_deref(), "spark.py", &job)?,
+            Self::Flink => run_peer(self, setup.flink.as_deref(), "flink.py", &job)?,
+        };
+        if let Some(live) = job.live {
+            let measured = live.finish()?;
+            run.rows_per_s = None;
+            run.batch_ms = Some((measured.median_ms, measured.p99_ms));
+            run.note = format!("{} rows; {}", measured.rows, run.note);
         }
+        Ok(run)
     }
+}
+
+/// One run of a workload.
+struct Job<'a> {
+    setup: &'a Setup,
+    workload: &'a Workload,
+    input: PathBuf,
+    output: PathBuf,
+    /// The traffic that the workload measures.
+    live: Option<Live>,
+    /// The memory there is.
+    limit_bytes: Option<u64>,
 }
 
 /// `program`, on as many cores as everyone gets.
@@ -128,7 +160,8 @@ fn pinned(setup: &Setup, program: &Path) -> Command {
 }
 
 fn script(workload: &Workload, input: &Path, output: &Path) -> Result<String> {
-    let kafka = matches!(workload.input, Input::Kafka { .. }).then(|| kafka::topic(input)).transpose()?;
+    let is_kafka = matches!(workload.input, Input::Kafka { .. }) || matches!(workload.kind, Kind::Latency { .. });
+    let kafka = is_kafka.then(|| kafka::topic(input)).transpose()?;
     let (input, out) = (input.display(), output.display());
     let sink = match workload.kind {
         Kind::FilesToParquet => format!("USING parquet OPTIONS (path '{out}/table', trigger 'availableNow', "),
@@ -138,6 +171,13 @@ fn script(workload: &Workload, input: &Path, output: &Path) -> Result<String> {
             "USING noop OPTIONS (outputMode 'update', trigger 'availableNow', ".to_string()
         }
         Kind::FirstBatch => "USING console OPTIONS (trigger 'availableNow', ".to_string(),
+        Kind::Latency { .. } => {
+            let to = kafka.as_ref().ok_or("this workload needs Kafka")?;
+            format!(
+                "USING kafka OPTIONS ('kafka.bootstrap.servers' '{}', topic '{}', outputMode 'update', ",
+                to.servers, to.output
+            )
+        }
     };
     let files = |table: &str, columns: &str, format: &str, within: &str| {
         format!(
@@ -145,12 +185,16 @@ fn script(workload: &Workload, input: &Path, output: &Path) -> Result<String> {
         )
     };
     let source = match (workload.input, kafka) {
-        (_, Some(topic)) => format!(
-            "CREATE TABLE ev USING kafka OPTIONS ('kafka.bootstrap.servers' '{}', subscribe '{}', startingOffsets 'earliest', maxOffsetsPerTrigger '{}');",
-            topic.servers,
-            topic.name,
-            topic.messages.div_ceil(10)
-        ),
+        (_, Some(topic)) => {
+            let limit = match topic.messages.div_ceil(10) {
+                0 => String::new(),
+                most => format!(", maxOffsetsPerTrigger '{most}'"),
+            };
+            format!(
+                "CREATE TABLE ev USING kafka OPTIONS ('kafka.bootstrap.servers' '{}', subscribe '{}', startingOffsets 'earliest'{limit});",
+                topic.servers, topic.name
+            )
+        }
         (Input::Nothing | Input::Kafka { .. }, _) => {
             "CREATE TABLE ev USING `rate-micro-batch` OPTIONS (rowsPerBatch '1', numPartitions '1');".to_string()
         }
@@ -173,14 +217,8 @@ fn script(workload: &Workload, input: &Path, output: &Path) -> Result<String> {
     ))
 }
 
-fn run_millstream(
-    engine: Engine,
-    setup: &Setup,
-    workload: &Workload,
-    input: &Path,
-    output: &Path,
-    limit_bytes: Option<u64>,
-) -> Result<Run> {
+fn run_millstream(engine: Engine, job: &Job<'_>) -> Result<Run> {
+    let Job { setup, workload, input, output, live, limit_bytes } = job;
     let (sql, progress) = (output.join("query.sql"), output.join("progress.jsonl"));
     fs::write(&sql, script(workload, input, output)?)?;
     let mut command = pinned(setup, &setup.millstream);
@@ -203,6 +241,7 @@ fn run_millstream(
             }
             Ok(done < batches)
         }
+        Kind::Latency { .. } => Ok(!live.as_ref().map_or(Ok(true), Live::is_over)?),
         _ => Ok(true),
     })?;
     let mut run = from_progress(engine, workload, &fs::read_to_string(&progress)?, cost)?;
@@ -210,7 +249,7 @@ fn run_millstream(
         run.note = format!("state {:.1} MiB", run.state_bytes as f64 / 1_048_576.0);
     }
     if let Some(bytes) = limit_bytes {
-        run.note += &format!(", limit {:.1} MiB", bytes as f64 / 1_048_576.0);
+        run.note += &format!(", limit {:.1} MiB", *bytes as f64 / 1_048_576.0);
     }
     if matches!(workload.input, Input::OneAd { .. }) {
         run.note = by_clicks(&fs::read_to_string(&progress)?, workload)?;
@@ -275,20 +314,20 @@ fn quantile(values: &mut [f64], q: f64) -> f64 {
     values.get(((last as f64) * q).round() as usize).copied().unwrap_or_default()
 }
 
-fn run_peer(
-    engine: Engine,
-    python: Option<&Path>,
-    peer: &str,
-    setup: &Setup,
-    workload: &Workload,
-    input: &Path,
-    output: &Path,
-) -> Result<Run> {
+fn run_peer(engine: Engine, python: Option<&Path>, peer: &str, job: &Job<'_>) -> Result<Run> {
     let python = python.ok_or_else(|| format!("no Python for {} was named", engine.name()))?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer);
-    let mut command = pinned(setup, python);
-    command.arg(script).arg(workload.name).args([input, output]).arg(setup.cores.to_string());
-    let (text, cost) = process::run(command, |_| Ok(true))?;
+    let mut command = pinned(job.setup, python);
+    command.arg(script).arg(job.workload.name).args([&job.input, &job.output]).arg(job.setup.cores.to_string());
+    let (text, cost) = process::run(command, |_| {
+        if let Some(live) = &job.live
+            && live.is_over()?
+        {
+            // Seen by the peer, which then stops its query and prints its figures.
+            fs::write(job.output.join("stop"), "")?;
+        }
+        Ok(true)
+    })?;
     peer_run(engine, &text, cost)
 }
 

@@ -16,19 +16,21 @@ use crate::Result;
 use crate::generate::Random;
 
 /// Partitions of every topic.
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 const WAIT: Duration = Duration::from_secs(30);
 const TYPES: [&str; 5] = ["page_view", "click", "search", "add_to_cart", "purchase"];
 
-/// The columns of the events, in JSON.
+/// The columns of the events, in JSON. When a message was sent, in seconds since the epoch, is said where it is measured.
 pub(crate) const EVENTS: &str =
-    "user_id STRING, session_id STRING, event_type STRING, page_url STRING, ts TIMESTAMP, amount DOUBLE";
+    "user_id STRING, session_id STRING, event_type STRING, page_url STRING, ts TIMESTAMP, amount DOUBLE, sent DOUBLE";
 
 /// Where a topic is.
 pub(crate) struct Topic {
     pub(crate) servers: String,
     pub(crate) name: String,
     pub(crate) messages: u64,
+    /// The topic that results go to, where there is one.
+    pub(crate) output: String,
 }
 
 /// A folder with a description of the topic for every engine: `kafka.json`. The topic is filled if it is not.
@@ -56,7 +58,7 @@ pub(crate) fn input(servers: Option<&str>, folder: &Path, messages: usize) -> Re
     Ok(made)
 }
 
-/// What [`input`] has described.
+/// What [`input`], or a live workload, has described.
 pub(crate) fn topic(input: &Path) -> Result<Topic> {
     let text: serde_json::Value = serde_json::from_slice(&fs::read(input.join("kafka.json"))?)?;
     let field = |name: &str| text[name].as_str().unwrap_or_default().to_string();
@@ -64,10 +66,12 @@ pub(crate) fn topic(input: &Path) -> Result<Topic> {
         servers: field("servers"),
         name: field("topic"),
         messages: text["messages"].as_u64().unwrap_or_default(),
+        output: field("output"),
     })
 }
 
-fn client(servers: &str) -> ClientConfig {
+/// The settings of a client.
+pub(crate) fn client(servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("linger.ms", "20").set("queue.buffering.max.messages", "1000000");
     config
@@ -88,7 +92,8 @@ fn depth(consumer: &BaseConsumer, topic: &str) -> Result<Option<u64>> {
     Ok(Some(messages))
 }
 
-fn create(servers: &str, topic: &str) -> Result<()> {
+/// Makes a topic.
+pub(crate) fn create(servers: &str, topic: &str) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(servers).create()?;
     let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)).set("retention.ms", "-1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -101,7 +106,7 @@ fn fill(servers: &str, topic: &str, messages: usize) -> Result<()> {
     let bar = indicatif::ProgressBar::new(messages as u64).with_message("filling the topic");
     let mut random = Random::new(5);
     for number in 0..messages {
-        let (key, value) = event(number, &mut random);
+        let (key, value) = event(number, &mut random, None);
         let mut record = BaseRecord::<str, str>::to(topic)
             .partition((number % PARTITIONS as usize) as i32)
             .key(&key)
@@ -124,12 +129,13 @@ fn fill(servers: &str, topic: &str, messages: usize) -> Result<()> {
 }
 
 /// Key and value of a message: some 180 bytes.
-fn event(number: usize, random: &mut Random) -> (String, String) {
+pub(crate) fn event(number: usize, random: &mut Random, sent_s: Option<f64>) -> (String, String) {
     let user = (random.unit() * 100_000.0) as u64;
     let micros = number as u64 * 100;
     let (second, micro) = (micros / 1_000_000, micros % 1_000_000);
+    let sent = sent_s.map(|sent_s| format!(r#","sent":{sent_s:.6}"#)).unwrap_or_default();
     let value = format!(
-        r#"{{"user_id":"u{user}","session_id":"s{}","event_type":"{}","page_url":"/product/{}?ref=home","ts":"2024-01-01T{:02}:{:02}:{:02}.{micro:06}Z","amount":{:.2}}}"#,
+        r#"{{"user_id":"u{user}","session_id":"s{}","event_type":"{}","page_url":"/product/{}?ref=home","ts":"2024-01-01T{:02}:{:02}:{:02}.{micro:06}Z","amount":{:.2}{sent}}}"#,
         user * 7 % 300_007,
         TYPES[(random.unit() * TYPES.len() as f64) as usize % TYPES.len()],
         user % 997,

@@ -9,6 +9,7 @@
 mod engines;
 mod generate;
 mod kafka;
+mod live;
 mod process;
 mod report;
 mod workloads;
@@ -35,12 +36,13 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   cargo build --release && cargo run --release -p millstream-bench -- run project
   cargo run --release -p millstream-bench -- run project tiny --spark ~/spark-venv/bin/python --flink ~/flink-venv/bin/python
-  cargo run --release -p millstream-bench -- run kafka-raw kafka-json --kafka 127.0.0.1:9092 --spark ~/spark-venv/bin/python
+  cargo run --release -p millstream-bench -- run kafka-raw kafka-json kafka-latency --kafka 127.0.0.1:9092 --spark ~/spark-venv/bin/python
   cargo run --release -p millstream-bench -- list
 
 Spark needs a Python with `pip install 'pyspark==4.3.*'` and Java 17
 (and, for Kafka, the jars of spark-sql-kafka-0-10 in SPARK_JARS, with commas between); Flink one with `pip install 'apache-flink==2.3.*'` and, in
-FLINK_JARS, a folder with flink-sql-parquet, hadoop-client-api and hadoop-client-runtime (all from Maven Central).";
+FLINK_JARS, a folder with flink-sql-parquet, hadoop-client-api, hadoop-client-runtime and, for Kafka, flink-sql-connector-kafka (all from Maven
+Central).";
 
 #[derive(Subcommand)]
 enum Command {

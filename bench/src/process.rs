@@ -34,9 +34,19 @@ pub(crate) fn run(mut command: Command, mut watch: impl FnMut(u32) -> Result<boo
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if !interrupted && !watch(child.id())? {
-            interrupt(&child)?;
-            interrupted = true;
+        if !interrupted {
+            match watch(child.id()) {
+                Ok(true) => {}
+                Ok(false) => {
+                    interrupt(&child)?;
+                    interrupted = true;
+                }
+                Err(error) => {
+                    child.kill()?;
+                    child.wait()?;
+                    return Err(error);
+                }
+            }
         }
         thread::sleep(Duration::from_millis(5));
     };

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use crate::engines::{Engine, Run};
-use crate::workloads::Workload;
+use crate::workloads::{Kind, Workload};
 
 /// The results of `workload` as text.
 pub(crate) fn table(workload: &Workload, runs: &[Run]) -> String {
     let mut text = format!("\n{}: {}\n", workload.name, workload.about);
-    let header = ["engine", "rows/s", "Millstream ×", "batch ms", "p99 ms", "fsync ms", "CPU s", "peak MiB", ""];
+    let is_latency = matches!(workload.kind, Kind::Latency { .. });
+    let median_ms = if is_latency { "end to end ms" } else { "batch ms" };
+    let header = ["engine", "rows/s", "Millstream ×", median_ms, "p99 ms", "fsync ms", "CPU s", "peak MiB", ""];
     let mut rows = vec![header.map(str::to_string)];
     let mut engines: Vec<Engine> = Vec::new();
     for run in runs {
@@ -16,14 +18,16 @@ pub(crate) fn table(workload: &Workload, runs: &[Run]) -> String {
             engines.push(run.engine);
         }
     }
-    let ours = median(runs, Engine::Millstream).and_then(|run| run.rows_per_s);
+    // More is better.
+    let score = |run: &Run| if is_latency { run.batch_ms.map(|ms| 1.0 / ms.0) } else { run.rows_per_s };
+    let ours = median(runs, Engine::Millstream, score).and_then(score);
     for engine in engines {
-        let Some(run) = median(runs, engine) else { continue };
+        let Some(run) = median(runs, engine, score) else { continue };
         let number = |value: Option<f64>, decimals: usize| value.map_or("–".into(), |v| format!("{v:.decimals$}"));
         rows.push([
             engine.name().to_string(),
             run.rows_per_s.map_or("–".into(), thousands),
-            number(ours.zip(run.rows_per_s).map(|(ours, theirs)| ours / theirs), 2),
+            number(ours.zip(score(run)).map(|(ours, theirs)| ours / theirs), 2),
             number(run.batch_ms.map(|b| b.0), 1),
             number(run.batch_ms.map(|b| b.1), 1),
             number(run.fsync_ms, 2),
@@ -49,10 +53,10 @@ pub(crate) fn table(workload: &Workload, runs: &[Run]) -> String {
     text
 }
 
-/// The run of `engine` with the median rate.
-fn median(runs: &[Run], engine: Engine) -> Option<&Run> {
+/// The run of `engine` with the median score.
+fn median(runs: &[Run], engine: Engine, score: impl Fn(&Run) -> Option<f64>) -> Option<&Run> {
     let mut own: Vec<&Run> = runs.iter().filter(|run| run.engine == engine).collect();
-    own.sort_by(|a, b| a.rows_per_s.unwrap_or(0.0).total_cmp(&b.rows_per_s.unwrap_or(0.0)));
+    own.sort_by(|a, b| score(a).unwrap_or(0.0).total_cmp(&score(b).unwrap_or(0.0)));
     own.get(own.len() / 2).copied()
 }
 

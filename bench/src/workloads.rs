@@ -75,7 +75,7 @@ pub(crate) enum Input {
         /// How many.
         messages: usize,
     },
-    /// None: the rows are made by the engine.
+    /// None: the rows are made by the engine, or while it runs.
     Nothing,
 }
 
@@ -98,6 +98,12 @@ pub(crate) enum Kind {
     },
     /// A topic until all is read, its result to nowhere, every batch durable.
     TopicToNowhere,
+    /// From a topic that is being written to another, update mode, default trigger, every batch durable: the time from end to
+    /// end, of rows that say in `last` when the newest message they count was sent.
+    Latency {
+        /// Messages a second.
+        per_second: u64,
+    },
     /// From the start of the process to the first row on standard output.
     FirstBatch,
 }
@@ -295,7 +301,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         query: "SELECT count(*) AS n, sum(length(value)) AS bytes FROM {ev}",
         batch_query: None,
         kind: Kind::TopicToNowhere,
-        peers: &["spark"],
+        peers: &["spark", "flink"],
     },
     Workload {
         name: "kafka-json",
@@ -304,7 +310,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         query: "SELECT e.event_type, count(*) AS n, sum(e.amount) AS total FROM (SELECT from_json(CAST(value AS STRING), '{events}') AS e FROM {ev}) GROUP BY e.event_type",
         batch_query: None,
         kind: Kind::TopicToNowhere,
-        peers: &["spark"],
+        peers: &["spark", "flink"],
     },
     Workload {
         name: "kafka-lengths",
@@ -323,6 +329,15 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         batch_query: None,
         kind: Kind::TopicToNowhere,
         peers: &["spark"],
+    },
+    Workload {
+        name: "kafka-latency",
+        about: "Kafka to count by second and type to Kafka, 10,000 messages a second: the time from end to end",
+        input: Input::Nothing,
+        query: "SELECT to_json(struct(window.start AS w, event_type, n, last)) AS value FROM (SELECT window(e.ts, '1 second') AS window, e.event_type AS event_type, count(*) AS n, max(e.sent) AS last FROM (SELECT from_json(CAST(value AS STRING), '{events}') AS e FROM {ev}) GROUP BY window(e.ts, '1 second'), e.event_type)",
+        batch_query: None,
+        kind: Kind::Latency { per_second: 10_000 },
+        peers: &["spark", "flink"],
     },
 ];
 
