@@ -16,9 +16,11 @@ mod emit;
 mod exec;
 pub(super) mod group_table;
 mod layout;
+mod lowered;
 mod node;
 
 pub(super) use emit::ROWS_WITH_ELEMENTS;
 pub use exec::StateAggregateExec;
+pub(super) use lowered::lowered;
 pub use node::StreamAggregateNode;
-pub(super) use node::{AggregateSpec, GroupTime, columns_in, functions_of, lowered};
+pub(super) use node::{AggregateSpec, GroupTime, columns_in, functions_of};

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::Schema;
 use datafusion_common::{DFSchema, DFSchemaRef, Result, internal_err};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_plan::ExecutionPlan;
 use datafusion_physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
@@ -19,6 +19,7 @@ use datafusion_session::{PhysicalPlanner, Session};
 use serde::{Deserialize, Serialize};
 
 use super::exec::StateAggregateExec;
+use super::lowered::lowered;
 use crate::plan::ExchangeExec;
 use crate::sink::OutputMode;
 use crate::stateful::time_key::{TimeKeyExec, TimeKind};
@@ -189,22 +190,6 @@ impl StreamAggregateNode {
         }
         Ok(PhysicalGroupBy::new_single(exprs))
     }
-}
-
-/// Aggregates, each with its filter.
-type Lowered = (Vec<Arc<AggregateFunctionExpr>>, Vec<Option<Arc<dyn PhysicalExpr>>>);
-
-/// The physical aggregates of `exprs` over rows with the columns `logical`, which are `schema`.
-pub(in crate::stateful) fn lowered(
-    exprs: &[Expr],
-    logical: &DFSchema,
-    schema: &SchemaRef,
-    session: &dyn Session,
-    context: &PhysicalPlanningContext,
-) -> Result<Lowered> {
-    let properties = session.execution_props();
-    let lower = |expr| LoweredAggregateBuilder::new(expr, logical, schema, properties, context).build();
-    exprs.iter().map(|expr| lower(expr).map(|lowered| (lowered.aggregate, lowered.filter))).collect()
 }
 
 /// The places in `schema` of the columns that `exprs` are made of.
