@@ -98,7 +98,18 @@ pub async fn plan_query(state: &SessionState, catalog: &dyn StreamCatalog, query
 pub fn plan_expression(state: &SessionState, schema: &DFSchema, text: &str) -> Result<Expr> {
     let planner = Planner::new(state, None, HashMap::new());
     let scope = Scope::of_schema(schema);
-    let (expr, name) = match parse_expression(text)? {
+    let parsed = parse_expression(text)?;
+    if let ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } = &parsed
+        && let Some(function) = generate::generator(expr)
+    {
+        // The frame that it is used in makes rows of it, and names its columns where nobody else does.
+        let call = planner.named(&function.name.to_string().to_lowercase(), planner.arguments(function, &scope)?)?;
+        return Ok(match parsed {
+            ast::SelectItem::ExprWithAlias { alias, .. } => call.alias(alias.value),
+            _ => call,
+        });
+    }
+    let (expr, name) = match parsed {
         ast::SelectItem::UnnamedExpr(expr) => (planner.expr(&expr, &scope)?, planner.name_of(&expr, &scope)),
         ast::SelectItem::ExprWithAlias { expr, alias } => (planner.expr(&expr, &scope)?, alias.value),
         other => return Err(DataFusionError::Plan(format!("'{other}' is not one expression"))),
