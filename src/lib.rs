@@ -20,8 +20,8 @@
 //! # }
 //! ```
 //! # Read next
-//! [`StreamSession`] (what everything starts from), [`DataFrame`], [`query::StreamingQuery`]; `millstream_engine::source`
-//! and `millstream_engine::sink` for connectors of your own.
+//! [`StreamSession`] (what everything starts from), [`DataFrame`], [`query::StreamingQuery`]; [`source`] and [`sink`] for
+//! connectors of your own.
 
 #[cfg(doctest)]
 mod book;
@@ -31,14 +31,16 @@ pub use connected::WithConnectors;
 pub use millstream_connectors as connectors;
 pub use millstream_engine::{
     Error, ErrorKind, Result, checkpoint, clock, listener, manager, options, progress, query, registry, sink, source,
-    testing, trigger,
+    state, testing, trigger,
 };
 pub use millstream_sql::{
     Condition, DataFrame, DataFrameReader, DataFrameWriter, DataStreamReader, DataStreamWriter, ForeachBatchError,
-    ForeachWriter, GroupedFrame, Row, SchemaArgument, StreamSession, StreamSessionBuilder, TimeWindows, conf,
+    ForeachWriter, FromCell, GroupedFrame, Row, SchemaArgument, StreamSession, StreamSessionBuilder, TimeWindows, conf,
     functions, printing, session_window, statements, window, window_time,
 };
 
+/// What the traits of [`source`] and [`sink`] are implemented with.
+pub use async_trait::async_trait;
 /// DataFusion, whose expressions and types are those of the interface.
 pub use datafusion;
 

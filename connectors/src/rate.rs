@@ -23,7 +23,7 @@ use millstream_engine::state::Place;
 use millstream_engine::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{BATCH_ROWS, arrow_error, default_parallelism, projected};
+use crate::rows::{BATCH_ROWS, arrow_error, default_parallelism};
 
 /// `USING rate`.
 #[derive(Debug)]
@@ -70,10 +70,9 @@ impl SourceProvider for RateProvider {
     }
 
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
-        let piece: Piece = serde_json::from_value(request.split.descriptor)
-            .map_err(|e| Error::internal(format!("not a split of the rate source: {e}")))?;
+        let piece: Piece = request.split.decode("rate")?;
         let rows = piece.rows(&Rate::from_options(&spec.options)?)?;
-        projected(&spec.schema, request.projection, rows)
+        request.rows(&spec.schema, rows)
     }
 }
 
@@ -203,8 +202,7 @@ impl Source for RateSource {
         (0..of)
             .map(|index| {
                 let piece = Piece { start_ms: self.start_ms, from_second, to_second, index, of };
-                let descriptor = serde_json::to_value(piece).map_err(|e| Error::internal(e.to_string()))?;
-                Ok(Split { descriptor, size_bytes: u64::try_from(values).unwrap_or(0) * 16 / of })
+                Split::new(&piece, u64::try_from(values).unwrap_or(0) * 16 / of)
             })
             .collect()
     }

@@ -20,7 +20,7 @@ use millstream_engine::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::rate::{refuse_schema, schema};
-use crate::rows::{BATCH_ROWS, arrow_error, default_parallelism, projected};
+use crate::rows::{BATCH_ROWS, arrow_error, default_parallelism};
 
 /// `USING rate-micro-batch`.
 #[derive(Debug)]
@@ -50,9 +50,8 @@ impl SourceProvider for RateMicroBatchProvider {
     }
 
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
-        let piece: Piece = serde_json::from_value(request.split.descriptor)
-            .map_err(|e| Error::internal(format!("not a split of the rate-micro-batch source: {e}")))?;
-        projected(&spec.schema, request.projection, piece.rows(Pace::from_options(&spec.options)?))
+        let piece: Piece = request.split.decode("rate-micro-batch")?;
+        request.rows(&spec.schema, piece.rows(Pace::from_options(&spec.options)?))
     }
 }
 
@@ -167,13 +166,7 @@ impl Source for RateMicroBatchSource {
         let to = self.position(Some(to))?;
         let values = u64::try_from(to.offset - from.offset).unwrap_or(0);
         let of = self.pace.partitions.min(values);
-        (0..of)
-            .map(|index| {
-                let descriptor = serde_json::to_value(Piece { from, to: to.offset, index, of })
-                    .map_err(|e| Error::internal(e.to_string()))?;
-                Ok(Split { descriptor, size_bytes: values * 16 / of })
-            })
-            .collect()
+        (0..of).map(|index| Split::new(&Piece { from, to: to.offset, index, of }, values * 16 / of)).collect()
     }
 
     async fn prepare_available_now(&self) -> Result<bool> {

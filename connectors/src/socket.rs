@@ -29,7 +29,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::rate::refuse_schema;
-use crate::rows::{BATCH_ROWS, arrow_error, default_parallelism, projected};
+use crate::rows::{BATCH_ROWS, arrow_error, default_parallelism};
 
 /// The most lines that wait in memory; the sender is held up by TCP beyond that.
 const LINES_MAX: usize = 1_000_000;
@@ -79,12 +79,11 @@ impl SourceProvider for SocketProvider {
     }
 
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
-        let piece: Piece = serde_json::from_value(request.split.descriptor)
-            .map_err(|e| Error::internal(format!("not a split of the socket source: {e}")))?;
+        let piece: Piece = request.split.decode("socket")?;
         let lines = ALL_LINES.lock().unwrap_or_else(PoisonError::into_inner).get(&piece.lines).and_then(Weak::upgrade);
         let lines = lines.ok_or_else(|| lost("they were received by another process"))?;
         let batches = piece.rows(&lines, &spec.schema)?;
-        projected(&spec.schema, request.projection, batches.into_iter().map(Ok))
+        request.rows(&spec.schema, batches.into_iter().map(Ok))
     }
 }
 
@@ -229,8 +228,7 @@ impl Source for SocketSource {
         (0..of)
             .map(|index| {
                 let piece = Piece { lines: self.lines.id, first, end, index, of };
-                let descriptor = serde_json::to_value(piece).map_err(|e| Error::internal(e.to_string()))?;
-                Ok(Split { descriptor, size_bytes: count / of })
+                Split::new(&piece, count / of)
             })
             .collect()
     }

@@ -7,9 +7,13 @@
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion_common::DataFusionError;
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
+use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
 use millstream_state::Place;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +92,27 @@ pub struct Split {
     /// About how many bytes it holds: splits are dealt to partitions so that these add up evenly. 0 where unknown.
     #[serde(default)]
     pub size_bytes: u64,
+}
+
+impl Split {
+    /// The split that `descriptor` describes, of about `size_bytes`; 0 where that is not known.
+    ///
+    /// # Errors
+    /// `Internal` where it cannot be written as JSON.
+    pub fn new(descriptor: &impl Serialize, size_bytes: u64) -> Result<Self> {
+        let descriptor = serde_json::to_value(descriptor)
+            .map_err(|e| Error::internal(format!("a split cannot be written as JSON: {e}")))?;
+        Ok(Self { descriptor, size_bytes })
+    }
+
+    /// Reads the descriptor as a `T`; `source` is named in the error.
+    ///
+    /// # Errors
+    /// `Internal` where it is none.
+    pub fn decode<T: serde::de::DeserializeOwned>(&self, source: &str) -> Result<T> {
+        T::deserialize(&self.descriptor)
+            .map_err(|e| Error::internal(format!("'{}' is not a split of the {source} source: {e}", self.descriptor)))
+    }
 }
 
 /// What a stream is, as plain data: enough to open its source, here or in another process.
@@ -210,6 +235,23 @@ pub struct ReadRequest {
     pub projection: Vec<usize>,
     /// The batch size and the session's time zone are in its configuration.
     pub context: Arc<TaskContext>,
+}
+
+impl ReadRequest {
+    /// The answer to it: `batches`, which have all the columns of `schema`, cut to the columns wanted.
+    ///
+    /// # Errors
+    /// `Internal` where a column is wanted that `schema` does not have.
+    pub fn rows(
+        &self,
+        schema: &SchemaRef,
+        batches: impl IntoIterator<Item = Result<RecordBatch>, IntoIter: Send + 'static>,
+    ) -> Result<SendableRecordBatchStream> {
+        let projection = self.projection.clone();
+        let wanted = Arc::new(schema.project(&projection).map_err(DataFusionError::from)?);
+        let rows = stream::iter(batches).map(move |batch| Ok(batch?.project(&projection)?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(wanted, rows)))
+    }
 }
 
 /// When a table that is joined with a stream is listed again.

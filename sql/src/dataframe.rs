@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::common::{Column, DFSchema};
 use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, SortExpr, lit};
@@ -16,6 +17,7 @@ use millstream_engine::{Error, Result};
 use crate::batch_writer::DataFrameWriter;
 use crate::columns::{find_column, resolve, resolve_all};
 use crate::dialect;
+use crate::foreach_batch::plan_of_rows;
 use crate::functions;
 use crate::grouping::{refuse_marks, with_windows};
 use crate::hidden_columns::{METADATA, names_hidden, names_hidden_in_sql, reveal_in_frame};
@@ -224,7 +226,12 @@ impl DataFrame {
     ) -> Result<Self> {
         // Columns that are told apart by nothing get a side, which the result drops again.
         let columns = self.plan.schema().columns();
-        let is_ambiguous = right.plan.schema().columns().iter().any(|column| columns.contains(column));
+        let is_same = |one: &Column, other: &Column| {
+            one.name == other.name
+                && (one.relation.is_none() || other.relation.is_none() || one.relation == other.relation)
+        };
+        let is_ambiguous =
+            right.plan.schema().columns().iter().any(|right| columns.iter().any(|left| is_same(left, right)));
         let side = |plan: &LogicalPlan, name: &str| match is_ambiguous {
             true => LogicalPlanBuilder::from(plan.clone()).alias(name)?.build(),
             false => Ok(plan.clone()),
@@ -271,13 +278,16 @@ impl DataFrame {
         self.with_plan(LogicalPlanBuilder::from(joined).project(exprs)?)
     }
 
-    /// Joins on a condition; the result has the columns of both.
+    /// Joins on a condition, an expression or SQL text; the result has the columns of both.
     ///
     /// # Errors
     /// As [`join`](Self::join).
-    pub fn join_on(&self, right: &Self, condition: Expr, join_type: JoinType) -> Result<Self> {
+    pub fn join_on(&self, right: &Self, condition: impl Into<Condition>, join_type: JoinType) -> Result<Self> {
         let schema = self.plan.schema().join(right.plan.schema())?;
-        let condition = resolve(condition, &schema)?;
+        let condition = match condition.into() {
+            Condition::Expr(expr) => resolve(*expr, &schema)?,
+            Condition::Sql(text) => self.expr_over(&schema, &text)?.unalias(),
+        };
         self.with_plan(LogicalPlanBuilder::from(self.plan.clone()).join_on(
             right.plan.clone(),
             join_type,
@@ -322,8 +332,12 @@ impl DataFrame {
     }
 
     fn expr(&self, text: &str) -> Result<Expr> {
+        self.expr_over(self.plan.schema(), text)
+    }
+
+    fn expr_over(&self, columns: &DFSchema, text: &str) -> Result<Expr> {
         let planning = self.session.planning()?;
-        Ok(dialect::plan_expression(&planning.batch, self.plan.schema(), text)?)
+        Ok(dialect::plan_expression(&planning.batch, columns, text)?)
     }
 
     /// `plan` in the same session.
@@ -356,15 +370,30 @@ impl DataFrame {
         DataFrameWriter::new(self.clone())
     }
 
-    /// Its rows.
+    /// This frame with its rows computed, once, and kept in memory: what is done with the result does not compute them
+    /// again. They are given back when the last frame over them is dropped.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect).
+    pub async fn cache(&self) -> Result<Self> {
+        let (schema, rows) = self.run().await?;
+        self.over(plan_of_rows(&schema, rows)?)
+    }
+
+    /// Its rows, as Arrow batches; [`Row::all`](crate::Row::all) goes through them row by row.
     ///
     /// # Errors
     /// `Invalid` for a stream, or what went wrong.
     pub async fn collect(&self) -> Result<Vec<RecordBatch>> {
+        self.run().await.map(|(_, rows)| rows)
+    }
+
+    async fn run(&self) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         self.refuse_stream()?;
         let state = self.session.batch_state()?;
         let plan = state.create_physical_plan(&self.plan).await?;
-        Ok(collect(plan, state.task_ctx()).await?)
+        let schema = plan.schema();
+        Ok((schema, collect(plan, state.task_ctx()).await?))
     }
 
     /// The number of its rows.

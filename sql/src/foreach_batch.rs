@@ -103,7 +103,7 @@ impl Sink for ForeachBatchSink {
 }
 
 /// The rows as a frame's plan. Columns of the same name are told apart by their qualifiers, as those of two tables are.
-fn plan_of_rows(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<LogicalPlan> {
+pub(crate) fn plan_of_rows(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<LogicalPlan> {
     let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
     let nth = |at: usize| names[..at].iter().filter(|name| **name == names[at]).count();
     if (0..names.len()).all(|at| nth(at) == 0) {

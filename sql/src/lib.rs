@@ -35,7 +35,7 @@ mod writer;
 pub use batch_writer::DataFrameWriter;
 pub use catalog::ResultTables;
 pub use dataframe::{Condition, DataFrame};
-pub use foreach::{ForeachWriter, Row};
+pub use foreach::{ForeachWriter, FromCell, Row};
 pub use foreach_batch::ForeachBatchError;
 pub use grouping::{GroupedFrame, TimeWindows, session_window, window, window_time};
 pub use reader::{DataFrameReader, DataStreamReader, SchemaArgument};

@@ -127,8 +127,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Turns a split into batches.
 pub(super) fn read(spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
-    let piece: Piece = serde_json::from_value(request.split.descriptor)
-        .map_err(|e| Error::internal(format!("not a split of the kafka source: {e}")))?;
+    let piece: Piece = request.split.decode("kafka")?;
     let options = KafkaSourceOptions::parse(&spec.options, piece.run.is_some())?;
     let schema = project_schema(&spec.schema, Some(&request.projection))?;
     let reading = Reading {

@@ -22,7 +22,7 @@ use millstream_engine::{Error, Result};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::rows::{BATCH_ROWS, arrow_error, projected};
+use crate::rows::{BATCH_ROWS, arrow_error};
 
 /// A stream whose rows are pushed by this process. Clones push into the same stream; it lives as long as one of them.
 #[derive(Clone, Debug)]
@@ -223,13 +223,11 @@ impl SourceProvider for MemorySourceProvider {
     }
 
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
-        let offset = request.split.descriptor.as_i64().ok_or_else(|| {
-            Error::internal(format!("not a split of the memory source: {}", request.split.descriptor))
-        })?;
+        let offset: i64 = request.split.decode("memory")?;
         let rows = Pushed::find(&spec.options)?.lock().get(offset)?.clone();
         let starts = (0..rows.num_rows()).step_by(BATCH_ROWS);
         let batches = starts.map(move |start| Ok(rows.slice(start, BATCH_ROWS.min(rows.num_rows() - start))));
-        projected(&spec.schema, request.projection, batches)
+        request.rows(&spec.schema, batches)
     }
 }
 

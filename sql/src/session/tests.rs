@@ -349,7 +349,7 @@ impl ForeachWriter for Calls {
     }
 
     fn process(&mut self, row: Row<'_>) -> Result<()> {
-        let value = row.get_as("V")?;
+        let value: ScalarValue = row.get_as("V")?;
         self.add(format!("row {}", value));
         match value == ScalarValue::from(9_i64) {
             true => Err(Error::invalid("nine is too many")),

@@ -100,8 +100,7 @@ fn read_error(path: &str, error: std::io::Error) -> Error {
 
 /// The rows of the part of a file that `request` asks for.
 pub(super) fn read(format: Format, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
-    let part: FilePart = serde_json::from_value(request.split.descriptor)
-        .map_err(|e| Error::internal(format!("not a split of the file source: {e}")))?;
+    let part: FilePart = request.split.decode("file")?;
     let config = request.context.session_config();
     let zone = match &config.options().execution.time_zone {
         Some(name) => Zone::parse(name).map_err(format_error)?,
