@@ -8,6 +8,7 @@ mod conformance;
 mod crash_points;
 mod deduplication;
 mod event_time;
+mod examples;
 mod file_metadata;
 mod joins;
 mod kafka_genuine;
