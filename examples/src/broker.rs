@@ -33,7 +33,9 @@ impl Broker {
             None => return embedded(topics.iter().map(|(topic, n)| (topic.to_string(), *n)).collect()),
         };
         let admin: AdminClient<DefaultClientContext> = broker.client().create().map_err(kafka_error)?;
-        let known = admin.inner().fetch_metadata(None, Duration::from_secs(30)).map_err(kafka_error)?;
+        let known = admin.inner().fetch_metadata(None, Duration::from_secs(30));
+        let known =
+            known.map_err(|e| Error::unavailable(format!("no Kafka broker answers at {}: {e}", broker.servers)))?;
         let is_new = |topic: &str| !known.topics().iter().any(|known| known.name() == topic);
         let new: Vec<NewTopic<'_>> = topics
             .iter()

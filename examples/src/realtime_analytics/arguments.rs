@@ -38,7 +38,8 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "bootstrap_servers")]
     pub(crate) exactly_once: bool,
 
-    /// Send shoppers to the Kafka of --bootstrap-servers too
+    /// Send shoppers to the Kafka of --bootstrap-servers too. Their time begins at the clock's in each run: after an earlier run,
+    /// which was ahead of the clock, what they do counts as late until they have caught up
     #[arg(long)]
     produce: bool,
 
@@ -63,8 +64,9 @@ const EXAMPLES: &str = "\
 Examples:
   cargo run -p examples -- realtime_analytics
   cargo run -p examples -- realtime_analytics --duration 20s --rate 5000 | tail -n 1
-  cargo run -p examples -- realtime_analytics --bootstrap-servers localhost:9092 --produce --exactly-once \\
-      --output /srv/shop/output --checkpoint /srv/shop/checkpoint";
+  cargo run -p examples -- realtime_analytics --bootstrap-servers localhost:9092 --produce
+  cargo run -p examples -- realtime_analytics --bootstrap-servers localhost:9092 \\
+      --exactly-once --output /srv/shop/output --checkpoint /srv/shop/checkpoint";
 
 impl Arguments {
     /// Those after the example's name. Where they are wrong, or ask for help, the process ends here.

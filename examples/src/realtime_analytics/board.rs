@@ -1,7 +1,6 @@
 //! What is known of the running queries: kept up to date by them, and shown by `page.rs` and `lines.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use super::arguments::Arguments;
-use super::queries::RECOMMENDATIONS;
+use super::queries::{NAMES, RECOMMENDATIONS};
 use super::shoppers::Produced;
 use super::suspicions::Suspicion;
 use crate::broker::Broker;
@@ -174,6 +173,19 @@ impl Board {
         Ok(())
     }
 
+    /// Takes what was written to the lake.
+    async fn add_sessions(self: Arc<Self>, written: DataFrame) -> Result<()> {
+        let mut sessions: Vec<SessionSeen> = rows_as(&written).await?;
+        let mut news = self.news();
+        sessions.append(&mut news.sessions);
+        sessions.sort_by(|a, b| {
+            (&b.window_start, b.events, &a.session_id).cmp(&(&a.window_start, a.events, &b.session_id))
+        });
+        sessions.truncate(KEPT);
+        news.sessions = sessions;
+        Ok(())
+    }
+
     /// Puts suspicions up.
     pub(crate) fn raise_alerts(&self, suspicions: Vec<Suspicion>) {
         let mut news = self.news();
@@ -218,6 +230,9 @@ impl QueryNews {
 impl StreamingQueryListener for Board {
     fn on_query_progress(&self, progress: &StreamingQueryProgress) {
         let name = progress.name.clone().unwrap_or_default();
+        if !NAMES.contains(&name.as_str()) {
+            return;
+        }
         if name == "sessions" && progress.sink.num_output_rows > 0 {
             self.sessions_written.notify_one();
         }
@@ -256,33 +271,19 @@ pub(crate) async fn rows_as<T: DeserializeOwned>(batch: &DataFrame) -> Result<Ve
     Ok(rows)
 }
 
-/// Reads the latest sessions from the lake whenever some were written.
-pub(crate) async fn follow_sessions(session: StreamSession, board: Arc<Board>, folder: PathBuf) {
-    loop {
-        board.sessions_written.notified().await;
-        match latest_sessions(&session, &folder).await {
-            Ok(latest) => board.news().sessions = latest,
-            Err(error) => eprintln!("{}: {error}", folder.display()),
-        }
-    }
-}
-
-async fn latest_sessions(session: &StreamSession, folder: &std::path::Path) -> Result<Vec<SessionSeen>> {
-    let lake = session.read().parquet(&folder.display().to_string()).await?;
-    lake.create_or_replace_temp_view("lake")?;
-    // The folders of other days are not even opened.
-    let latest = session.sql("SELECT max(date) AS date FROM lake").await?.collect().await?;
-    let Some(date) = latest.first().filter(|batch| batch.num_rows() > 0) else { return Ok(Vec::new()) };
-    let date = ScalarValue::try_from_array(date.column(0), 0)?;
-    let latest = lake
-        .filter(col("date").eq(lit(date)))?
-        .order_by([
-            col("window_start").sort(false, false),
-            col("events").sort(false, false),
-            col("session_id").sort(true, true),
-        ])?
-        .limit(KEPT)?;
-    rows_as(&latest).await
+/// Follows the lake, once there is one: a stream of its own, which reads what was committed since it last looked.
+pub(crate) async fn follow_sessions(session: StreamSession, board: Arc<Board>, folder: String) -> Result<()> {
+    board.sessions_written.notified().await;
+    let schema = session.read().parquet(&folder).await?.schema_ddl();
+    let lake = session.read_stream().schema(schema).option("latestFirst", true).option("maxFilesPerTrigger", 100);
+    let query = lake
+        .parquet(&folder)
+        .await?
+        .write_stream()
+        .query_name("page")
+        .trigger(Trigger::processing_time("1 second")?)
+        .foreach_batch(move |written, _| Arc::clone(&board).add_sessions(written));
+    query.start().await?.await_termination().await
 }
 
 /// Reads the topic of recommendations as it grows.

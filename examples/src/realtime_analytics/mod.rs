@@ -53,7 +53,11 @@ pub(crate) async fn run() -> Result<()> {
         tokio::spawn(shoppers.go_shopping(broker.client()));
     }
     if has_page {
-        tokio::spawn(board::follow_sessions(session.clone(), Arc::clone(&board), arguments.sessions_folder()));
+        tokio::spawn(board::follow_sessions(
+            session.clone(),
+            Arc::clone(&board),
+            arguments.sessions_folder().display().to_string(),
+        ));
         board::follow_recommendations(&broker, Arc::clone(&board))?;
     }
     let shown = match has_page {
