@@ -138,7 +138,9 @@ impl StreamAggregateNode {
                 self.spec.operator,
                 time.has_watermark,
             )?;
-            let node = if time.may_be_left_out { node.keeping_nulls()? } else { node };
+            // A group without the time is never closed: in append mode nobody would ever see it.
+            let keeps_nulls = time.may_be_left_out && self.spec.mode != OutputMode::Append;
+            let node = if keeps_nulls { node.keeping_nulls()? } else { node };
             let schema = node.schema();
             let added = input.schema().fields().len()..schema.fields().len();
             time_keys.extend(added.map(|at| {
