@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion_execution::memory_pool::MemoryReservation;
 use millstream_engine::Result;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -28,6 +29,8 @@ pub(super) struct Lane {
     good: usize,
     good_bytes: usize,
     fetch: PartitionFetch,
+    // What the messages that wait in `fetch` may take.
+    _memory: MemoryReservation,
 }
 
 /// How far a lane is with a range.
@@ -44,16 +47,27 @@ pub(super) enum Ready {
 }
 
 impl Lane {
-    /// Starts to fetch `at` from `offset` on.
+    /// Starts to fetch `at` from `offset` on. `memory` is what may wait.
     pub(super) fn start(
         client: &Arc<Client>,
         at: &TopicPartition,
         offset: i64,
         arrivals: &Arc<Arrivals>,
+        memory: MemoryReservation,
     ) -> Result<Self> {
         let fetch = PartitionFetch::start(client, at, offset, arrivals)?;
         let messages = Messages::of(client);
-        Ok(Self { at: at.clone(), position: offset, reached: offset, end: -1, messages, good: 0, good_bytes: 0, fetch })
+        Ok(Self {
+            at: at.clone(),
+            position: offset,
+            reached: offset,
+            end: -1,
+            messages,
+            good: 0,
+            good_bytes: 0,
+            fetch,
+            _memory: memory,
+        })
     }
 
     /// Goes on from `offset`, at once where that is where the lane is.

@@ -9,6 +9,7 @@
 //! `native.rs` (librdkafka's fast calls); `sink.rs` → `producer.rs` → `transaction.rs`. Unsafe code is in `native.rs` and
 //! `native_producer.rs` alone.
 
+mod ahead;
 mod client;
 mod columns;
 mod lane;

@@ -5,8 +5,8 @@
 //!        └► the reader of slot 0: one client, a lane for each partition ─► a-0's rows, then a-1's, in this order every time
 //! ```
 //! Readers live as long as the query runs, and their lanes go on fetching behind the end of a range: what comes is there
-//! when the next batch asks. Bounded: by bytes a lane (`queued.max.messages.kbytes`) and [`AHEAD_KBYTES`] a query, and one
-//! batch of rows a task.
+//! when the next batch asks. Bounded: by what `ahead.rs` grants each lane of the session's memory, and one batch of rows a
+//! task.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -16,6 +16,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::project_schema;
 use datafusion_execution::SendableRecordBatchStream;
+use datafusion_execution::memory_pool::MemoryPool;
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 use millstream_engine::source::{ReadRequest, SourceSpec};
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::ahead::Ahead;
 use super::client::config_error;
 use super::columns;
 use super::lane::{Lane, Ready};
@@ -34,15 +36,6 @@ use super::loss;
 use super::native::{Arrivals, Client, serve};
 use super::offsets::TopicPartition;
 use super::options::KafkaSourceOptions;
-
-/// What the partitions of a query may fetch ahead together, unless the user says otherwise: KiB of keys and values, and
-/// messages, since each takes some 400 bytes of its own.
-const AHEAD_KBYTES: usize = 64 << 10;
-const AHEAD_MESSAGES: usize = 400_000;
-
-/// The least that one partition may fetch ahead, however many there are.
-const LEAST_KBYTES: usize = 256;
-const LEAST_MESSAGES: usize = 1_000;
 
 /// The readers of a run that nobody has asked for anything for so long are closed.
 const IDLE: Duration = Duration::from_secs(300);
@@ -131,7 +124,7 @@ pub(super) fn read(spec: &SourceSpec, request: ReadRequest) -> Result<SendableRe
     let options = KafkaSourceOptions::parse(&spec.options, piece.run.is_some())?;
     let schema = project_schema(&spec.schema, Some(&request.projection))?;
     let reading = Reading {
-        reader: Borrowed::of(piece.run.map(Run::of), piece.slot, &options, piece.lanes)?,
+        reader: Borrowed::of(&piece, &options, request.context.memory_pool())?,
         ranges: piece.ranges.into(),
         projection: request.projection,
         schema: Arc::clone(&schema),
@@ -152,6 +145,7 @@ struct Reader {
     lanes: HashMap<TopicPartition, Lane>,
     arrivals: Arc<Arrivals>,
     client: ClientHandle,
+    ahead: Ahead,
 }
 
 /// A client that says nothing of itself in logs.
@@ -164,13 +158,17 @@ impl std::fmt::Debug for ClientHandle {
 }
 
 impl Reader {
-    fn open(options: &KafkaSourceOptions, lanes: usize, query: Arc<Notify>) -> Result<Self> {
-        let kbytes = (AHEAD_KBYTES / lanes.max(1)).max(LEAST_KBYTES);
-        let messages = (AHEAD_MESSAGES / lanes.max(1)).max(LEAST_MESSAGES);
+    fn open(
+        piece: &Piece,
+        options: &KafkaSourceOptions,
+        query: Arc<Notify>,
+        pool: &Arc<dyn MemoryPool>,
+    ) -> Result<Self> {
+        let ahead = Ahead::of(&options.client, piece.lanes, pool)?;
         let config = options.client.reading_config(&[
-            ("queued.min.messages", &messages.to_string()),
-            ("queued.max.messages.kbytes", &kbytes.to_string()),
-            ("fetch.message.max.bytes", &(kbytes << 10).min(4 << 20).to_string()),
+            ("queued.min.messages", &ahead.messages.to_string()),
+            ("queued.max.messages.kbytes", &ahead.kbytes.to_string()),
+            ("fetch.message.max.bytes", &(ahead.kbytes << 10).min(4 << 20).to_string()),
             // A seek, or a new lane, waits for the fetch that is under way.
             ("fetch.wait.max.ms", "20"),
             // A lane that was full is fetched again at once when it no longer is.
@@ -182,13 +180,14 @@ impl Reader {
         let client =
             Arc::new(config.create_with_context(super::client::ClientEvents::default()).map_err(config_error)?);
         let arrivals = Arc::new(Arrivals { query, ..Arrivals::default() });
-        Ok(Self { lanes: HashMap::new(), arrivals, client: ClientHandle(client) })
+        Ok(Self { lanes: HashMap::new(), arrivals, client: ClientHandle(client), ahead })
     }
 
     /// The lane of `at`, going on from `offset`.
     fn lane(&mut self, at: &TopicPartition, offset: i64) -> Result<&mut Lane> {
         if !self.lanes.contains_key(at) {
-            let lane = Lane::start(&self.client.0, at, offset, &self.arrivals)?;
+            let memory = self.ahead.for_lane(at)?;
+            let lane = Lane::start(&self.client.0, at, offset, &self.arrivals, memory)?;
             self.lanes.insert(at.clone(), lane);
         }
         let lane = self.lanes.get_mut(at).ok_or_else(|| Error::internal("a lane that was just put in is not there"))?;
@@ -205,12 +204,16 @@ struct Borrowed {
 }
 
 impl Borrowed {
-    fn of(run: Option<Arc<Run>>, slot: u32, options: &KafkaSourceOptions, lanes: usize) -> Result<Self> {
+    fn of(piece: &Piece, options: &KafkaSourceOptions, pool: &Arc<dyn MemoryPool>) -> Result<Self> {
+        let (run, slot) = (piece.run.map(Run::of), piece.slot);
         let own = run.as_ref().and_then(|run| lock(&run.readers).remove(&slot));
         let reader = match own {
             Some(reader) => reader,
             // Of a split that is read twice at once, the second reading has a reader of its own for as long.
-            None => Reader::open(options, lanes, run.as_ref().map(|run| Arc::clone(&run.arrived)).unwrap_or_default())?,
+            None => {
+                let arrived = run.as_ref().map(|run| Arc::clone(&run.arrived)).unwrap_or_default();
+                Reader::open(piece, options, arrived, pool)?
+            }
         };
         Ok(Self { reader: Some(reader), home: run.map(|run| (run, slot)) })
     }

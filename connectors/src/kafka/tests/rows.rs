@@ -2,6 +2,8 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
+use datafusion_execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
+use datafusion_execution::runtime_env::RuntimeEnvBuilder;
 use millstream_engine::Result;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -81,6 +83,58 @@ async fn batches_of_rows_are_bounded_by_bytes_too() -> Result<()> {
         rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
     }
     assert_eq!(rows, 25);
+    Ok(())
+}
+
+/// All rows of what is there, in a session with so much memory, some of which others have; how much was taken when they
+/// had been read.
+async fn read_within(
+    broker: &Broker,
+    (limit_bytes, others_bytes): (usize, usize),
+    more: &[(&str, &str)],
+) -> Result<(usize, usize)> {
+    let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(limit_bytes));
+    let others = MemoryConsumer::new("others").register(&pool);
+    others.grow(others_bytes);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).build_arc()?;
+    let context = Arc::new(TaskContext::default().with_runtime(runtime));
+    let query = broker.query(&[&[("subscribe", "a"), ("startingOffsets", "earliest")], more].concat()).await?;
+    let start = query.source.initial().await?;
+    let end = query.source.latest(start.as_ref(), &query.source.read_limit()).await?.expect("an end");
+    let mut rows = 0;
+    for split in query.source.splits(start.as_ref(), &end).await? {
+        let request = ReadRequest { split, projection: vec![1], context: Arc::clone(&context) };
+        let batches: Vec<RecordBatch> = KafkaSourceProvider.read(&query.spec, request)?.try_collect().await?;
+        rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+    }
+    let taken_bytes = pool.reserved() - others_bytes;
+    query.source.stop().await;
+    // Clients end in a thread of their own, and memory is given back with them.
+    while pool.reserved() > others_bytes {
+        tokio::task::yield_now().await;
+    }
+    Ok((rows, taken_bytes))
+}
+
+#[tokio::test]
+async fn what_is_fetched_ahead_is_taken_from_the_sessions_memory() -> Result<()> {
+    let broker = Broker::new(1, &[("a", 4)]);
+    for partition in 0..4 {
+        broker.put("a", partition, &["x".repeat(10_000).as_str(); 200]);
+    }
+    let (large, small) = (4 << 30, 64 << 20);
+    // 64 MiB and 400,000 messages of 400 bytes each, or an eighth of what there is.
+    let all = read_within(&broker, (large, 0), &[]).await?;
+    assert!(all.0 == 800 && all.1.abs_diff((64 << 20) + 160_000_000) < 10_000, "{all:?}");
+    let part = read_within(&broker, (small, 0), &[]).await?;
+    assert!(part.0 == 800 && part.1.abs_diff(small / 8) < 10_000, "{part:?}");
+    let little = read_within(&broker, (small, small - (5 << 20)), &[]).await?;
+    assert!(little.0 == 800 && little.1 > 4 * (256 << 10) && little.1 <= 5 << 20, "{little:?}");
+    // Where the user says how much, it is that or nothing.
+    let own = [("kafka.queued.max.messages.kbytes", "1024"), ("kafka.queued.min.messages", "100")];
+    assert_eq!(read_within(&broker, (small, 0), &own).await?, (800, 4 * ((1 << 20) + 40_000)));
+    let refused = read_within(&broker, (1 << 20, 0), &own).await.expect_err("there is less");
+    assert!(refused.message().contains("a-") && refused.message().contains("fetched ahead"), "{refused}");
     Ok(())
 }
 
