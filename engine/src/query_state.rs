@@ -231,8 +231,19 @@ impl MemoryBudget for PoolBudget {
 struct OperatorRecord {
     operator: u32,
     name: String,
-    /// What its state depends on, one line each.
+    /// The columns of its stores, one line each.
     lines: Vec<String>,
+    /// What else its state means something by, one line each; `None` in records that were made before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<Vec<String>>,
+}
+
+impl OperatorRecord {
+    /// Whether state recorded as `self` is of use to the operator `wanted`.
+    fn fits(&self, wanted: &Self) -> bool {
+        let settings_fit = self.settings.is_none() || self.settings == wanted.settings;
+        (self.operator, &self.name, &self.lines) == (wanted.operator, &wanted.name, &wanted.lines) && settings_fit
+    }
 }
 
 /// Compares the plan's operators with the newest record; writes one where there is none. Partitions do not count: they may
@@ -244,6 +255,7 @@ async fn check_operators(place: &Place, operators: &[&dyn StatefulNode]) -> Resu
             operator: node.operator(),
             name: node.operator_name().to_string(),
             lines: node.stores().iter().flat_map(|(name, schema)| schema_lines(name, schema)).collect(),
+            settings: Some(node.settings()),
         })
         .collect();
     records.sort_by_key(|record| record.operator);
@@ -260,7 +272,7 @@ async fn check_operators(place: &Place, operators: &[&dyn StatefulNode]) -> Resu
     let stored: Vec<OperatorRecord> = serde_json::from_slice(&bytes).map_err(|e| {
         Error::corrupt(format!("{}/{latest} is damaged: {e}; restore the checkpoint from a copy", folder.url()))
     })?;
-    if stored == records {
+    if stored.len() == records.len() && stored.iter().zip(&records).all(|(stored, wanted)| stored.fits(wanted)) {
         return Ok(());
     }
     Err(Error::invalid(format!(
@@ -279,8 +291,13 @@ fn difference(stored: &[OperatorRecord], wanted: &[OperatorRecord]) -> String {
     let lines = |records: &[OperatorRecord]| -> Vec<String> {
         let of = |record: &OperatorRecord| {
             let head = format!("operator {} {}", record.operator, record.name);
-            let rest =
-                record.lines.iter().map(|line| format!("operator {} {line}", record.operator)).collect::<Vec<_>>();
+            let settings = record.settings.iter().flatten();
+            let rest = record
+                .lines
+                .iter()
+                .chain(settings)
+                .map(|line| format!("operator {} {line}", record.operator))
+                .collect::<Vec<_>>();
             [vec![head], rest].concat()
         };
         records.iter().flat_map(of).collect()

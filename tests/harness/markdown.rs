@@ -63,10 +63,10 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// README.md and every page of the book, sorted.
+/// The pages at the root, and every page of the book, sorted.
 pub fn pages() -> TestResult<Vec<Page>> {
     let root = repository();
-    let mut paths = vec!["README.md".to_string()];
+    let mut paths: Vec<String> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(String::from).into();
     chapters(&root, "docs", &mut paths)?;
     paths.sort();
     paths.iter().map(|path| Ok(Page::parse(path, &fs::read_to_string(root.join(path))?))).collect()

@@ -102,7 +102,7 @@ impl Windows {
 }
 
 /// A length as an interval in the largest unit that it is a whole number of.
-fn spoken(micros: i64) -> String {
+pub(crate) fn spoken(micros: i64) -> String {
     const UNITS: [(i64, &str); 5] = [
         (86_400_000_000, "day"),
         (3_600_000_000, "hour"),

@@ -46,6 +46,11 @@ pub trait StatefulNode: ExecutionPlan {
     /// Its stores, by name. A restart with others is refused.
     fn stores(&self) -> Vec<(String, StoreSchema)>;
 
+    /// What else its state means something by, such as the length of windows, one line each. A restart with others is refused.
+    fn settings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Up to which event time its output is complete when its input is up to `input_ms`.
     fn output_watermark_ms(&self, input_ms: i64) -> i64 {
         input_ms

@@ -5,6 +5,7 @@ mod joins;
 mod links;
 mod options;
 mod python;
+mod restarts;
 mod shell;
 mod sql;
 

@@ -38,10 +38,11 @@ use crate::error::Error;
 use crate::observations::{Observations, OperatorCounts};
 use crate::plan::Windows;
 use crate::plan::codec::{self, NodeExpression, PlanNode, one_input};
+use crate::plan::time_window::spoken;
 use crate::query_state::StateBatch;
 use crate::sink::OutputMode;
 use crate::stateful::StatefulNode;
-use crate::stateful::time_key::first_open_start;
+use crate::stateful::time_key::{TimeKind, first_open_start};
 
 /// The operator; see the file's header.
 #[derive(Clone, Debug)]
@@ -334,6 +335,23 @@ impl StatefulNode for StateAggregateExec {
 
     fn stores(&self) -> Vec<(String, StoreSchema)> {
         self.layout.stores()
+    }
+
+    fn settings(&self) -> Vec<String> {
+        match self.spec.time.map(|time| time.kind) {
+            Some(TimeKind::Slices(windows)) => {
+                let Windows { size, slide, start } = windows;
+                let mut line = format!("groups: windows of {} every {}", spoken(size), spoken(slide));
+                if start != 0 {
+                    line.push_str(&format!(", shifted by {}", spoken(start)));
+                }
+                if self.spec.by_slices {
+                    line.push_str(", kept by slices");
+                }
+                vec![line]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn wants_batch(&self, evicted_ms: i64, next_ms: i64) -> bool {

@@ -31,6 +31,7 @@ use crate::batch_context::BatchContext;
 use crate::joining::{ConditionColumn, JoinSideOf, OutputColumns, PairCondition};
 use crate::observations::Observations;
 use crate::plan::codec::{self, NodeExpression, PlanNode};
+use crate::plan::time_window::spoken;
 use crate::query_state::StateBatch;
 use crate::stateful::StatefulNode;
 
@@ -225,6 +226,14 @@ impl StatefulNode for StreamJoinExec {
             stores.map(|(part, schema)| (format!("{}_{part}", side_name(side)), schema.clone())).collect::<Vec<_>>()
         };
         SIDES.into_iter().flat_map(of_side).collect()
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let of_side = |side: JoinSideOf| {
+            let width = self.plan.side(side).layout.spec.buckets?.width;
+            Some(format!("{}_rows: buckets of {}", side_name(side), spoken(width)))
+        };
+        SIDES.into_iter().filter_map(of_side).collect()
     }
 
     fn output_watermark_ms(&self, input_ms: i64) -> i64 {
