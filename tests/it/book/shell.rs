@@ -39,7 +39,7 @@ fn check(line: &str, help: &str) -> Result<(), String> {
         ["millstream", rest @ ..] => millstream(rest, help),
         ["mdbook", "build", folder] => exists(&format!("{folder}/book.toml")),
         [script, ..] if script.contains('/') => exists(script),
-        ["nc" | "apt-get" | "git" | "cd" | "ls" | "cat" | "head" | "jq" | "kill", ..] => Ok(()),
+        ["export" | "nc" | "apt-get" | "git" | "cd" | "ls" | "cat" | "head" | "jq" | "kill", ..] => Ok(()),
         _ => Err("a command that this test does not know".to_string()),
     }
 }
