@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::prelude::{col, lit};
 use millstream_tests::TestResult;
 use millstream_tests::fixtures::set_modified;
 use millstream_tests::session::{rows_of, session};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
 /// One file with a name that a URI escapes, in a partition folder.
@@ -111,5 +115,44 @@ async fn schemas_of_parquet_files_are_merged_where_that_is_asked_for() -> TestRe
     session.sql("SELECT 'text' AS a").await?.write().format("parquet").save(&format!("{path}/out/3")).await?;
     let error = session.sql(&table("none", ", mergeSchema 'true'")).await.expect_err("BIGINT and STRING were merged");
     assert!(error.to_string().contains("CANNOT_MERGE_SCHEMAS"), "{error}");
+    Ok(())
+}
+
+/// A file with the even numbers, in order and in row groups of so many, and large enough for several tasks.
+fn write_even_numbers(folder: &Path, numbers: i64, group_rows: usize) -> TestResult {
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..numbers).map(|row| row * 2)));
+    let rows = RecordBatch::try_from_iter([("a", column)])?;
+    fs::create_dir_all(folder)?;
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group_rows)).build();
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(folder.join("even.parquet"))?, rows.schema(), Some(properties))?;
+    writer.write(&rows)?;
+    writer.close()?;
+    Ok(())
+}
+
+/// As Spark has it: for Parquet alone, counted from the beginning of each file.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_parquet_files_have_a_number() -> TestResult {
+    let work = tempfile::tempdir()?;
+    let session = session().await?;
+    let path = work.path().display();
+    // Parts of a file are cut between row groups where there are many, and by rows where there are few.
+    for (table, group_rows) in [("groups", 5_000), ("rows", 400_000)] {
+        write_even_numbers(&work.path().join(table), 400_000, group_rows)?;
+        session.sql(&format!("CREATE TABLE t_{table} USING parquet OPTIONS (path '{path}/{table}')")).await?;
+        let figures = format!(
+            "SELECT count(*) AS n, sum(CASE WHEN a = 2 * r THEN 0 ELSE 1 END) AS wrong, min(part) < max(part) AS is_cut
+             FROM (SELECT a, _metadata.row_index AS r, _metadata.file_block_start AS part FROM t_{table})"
+        );
+        let expected = json!([{"n": 400_000, "wrong": 0, "is_cut": true}]);
+        assert_eq!(Value::Array(rows_of(&session, &figures).await?), expected, "{table}");
+        let some = format!("SELECT a FROM t_{table} WHERE _metadata.row_index IN (0, 7, 399999) ORDER BY a");
+        assert_eq!(Value::Array(rows_of(&session, &some).await?), json!([{"a": 0}, {"a": 14}, {"a": 799_998}]));
+    }
+
+    write_input(work.path())?;
+    session.sql(&format!("CREATE TABLE j (a INT) USING json OPTIONS (path '{path}/in')")).await?;
+    session.sql("SELECT _metadata.row_index FROM j").await.expect_err("rows of JSON files have no number");
     Ok(())
 }

@@ -79,7 +79,7 @@ impl SourceProvider for FileSourceProvider {
     }
 
     fn hidden_columns(&self) -> Vec<FieldRef> {
-        vec![metadata_column::field()]
+        vec![metadata_column::field(self.0)]
     }
 
     async fn open(&self, spec: &SourceSpec, cx: SourceContext) -> Result<Arc<dyn Source>> {

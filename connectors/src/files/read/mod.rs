@@ -11,6 +11,7 @@ mod parquet_file;
 mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -40,6 +41,8 @@ struct PartOf {
     location: Location,
     index: u64,
     of: u64,
+    /// The number in the file of the next row to be given; only Parquet files know where their parts begin.
+    next_row: Arc<AtomicU64>,
 }
 
 impl PartOf {
@@ -108,8 +111,9 @@ pub(super) fn read(format: Format, spec: &SourceSpec, request: ReadRequest) -> R
     };
     let ignore_missing = part.ignore_missing;
     let options = FormatOptions::of(format, &spec.options, zone)?;
-    let columns = Columns::new(spec, &request.projection, part.clone(), zone)?;
-    let part = PartOf { location: Location::from_uri(&part.path)?, index: part.index, of: part.of };
+    let columns = Columns::new(format, spec, &request.projection, part.clone(), zone)?;
+    let next_row = Arc::clone(&columns.next_row);
+    let part = PartOf { location: Location::from_uri(&part.path)?, index: part.index, of: part.of, next_row };
     let batch_rows = config.batch_size();
     let schema = Arc::clone(&columns.in_file.schema);
     let out_schema = Arc::clone(&columns.out_schema);
@@ -182,8 +186,11 @@ struct Columns {
     in_file: FileColumns,
     /// For each column of the result.
     from: Vec<ValuesFrom>,
+    format: Format,
     part: FilePart,
     zone: Zone,
+    /// See [`PartOf::next_row`].
+    next_row: Arc<AtomicU64>,
 }
 
 /// Where a column's values are.
@@ -202,7 +209,7 @@ impl ValuesFrom {
 }
 
 impl Columns {
-    fn new(spec: &SourceSpec, projection: &[usize], part: FilePart, zone: Zone) -> Result<Self> {
+    fn new(format: Format, spec: &SourceSpec, projection: &[usize], part: FilePart, zone: Zone) -> Result<Self> {
         let (schema, shown) = (&spec.schema, spec.shown_columns());
         let out_schema = project_schema(schema, Some(&projection.to_vec()))?;
         let from = |at: &usize| match *at < shown {
@@ -216,12 +223,13 @@ impl Columns {
         let all = schema.project(&data).map_err(arrow_error)?;
         let in_file = FileColumns { schema: Arc::new(all.project(&wanted).map_err(arrow_error)?), all, wanted };
         let from = projection.iter().map(from).collect();
-        Ok(Self { out_schema, in_file, from, part, zone })
+        Ok(Self { out_schema, in_file, from, format, part, zone, next_row: Arc::default() })
     }
 
     /// The rows of the file with what its folders say.
     fn complete(&self, batch: RecordBatch) -> Result<RecordBatch> {
         let rows = batch.num_rows();
+        let first = self.next_row.fetch_add(rows as u64, Ordering::Relaxed);
         let mut from_file = batch.columns().iter();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.from.len());
         for (from, field) in self.from.iter().zip(self.out_schema.fields()) {
@@ -230,7 +238,9 @@ impl Columns {
                 ValuesFrom::Folder(value) => {
                     columns.push(partitions::constant(value.as_deref(), field, self.zone, rows)?)
                 }
-                ValuesFrom::Metadata => columns.push(metadata_column::column(&self.part, rows)?),
+                ValuesFrom::Metadata => {
+                    columns.push(metadata_column::column(self.format, &self.part, first..first + rows as u64)?);
+                }
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -124,7 +125,8 @@ fn select<T>(builder: ArrowReaderBuilder<T>, part: &PartOf, schema: &SchemaRef) 
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots.collect::<Vec<_>>());
     let group_rows: Vec<usize> =
         builder.metadata().row_groups().iter().map(|group| usize::try_from(group.num_rows()).unwrap_or(0)).collect();
-    let (groups, selection) = cut(&group_rows, part.index, part.of);
+    let (groups, selection, first_row) = cut(&group_rows, part.index, part.of);
+    part.next_row.store(first_row as u64, Ordering::Relaxed);
     let builder = builder.with_projection(mask).with_row_groups(groups);
     match selection {
         Some(selection) => builder.with_row_selection(selection),
@@ -132,15 +134,16 @@ fn select<T>(builder: ArrowReaderBuilder<T>, part: &PartOf, schema: &SchemaRef) 
     }
 }
 
-/// The row groups of part `index` of `of`, and the rows within them where they are cut.
-fn cut(group_rows: &[usize], index: u64, of: u64) -> (Vec<usize>, Option<RowSelection>) {
+/// The row groups of part `index` of `of`, the rows within them where they are cut, and the number of the first row.
+fn cut(group_rows: &[usize], index: u64, of: u64) -> (Vec<usize>, Option<RowSelection>, usize) {
     if of <= 1 {
-        return ((0..group_rows.len()).collect(), None);
+        return ((0..group_rows.len()).collect(), None, 0);
     }
     let bound = |total: usize, n: u64| (total as u128 * u128::from(n) / u128::from(of)) as usize;
     let group_count = group_rows.len();
     if group_count as u64 >= 4 * of {
-        return ((bound(group_count, index)..bound(group_count, index + 1)).collect(), None);
+        let first = bound(group_count, index);
+        return ((first..bound(group_count, index + 1)).collect(), None, group_rows[..first].iter().sum());
     }
     let total: usize = group_rows.iter().sum();
     let own = bound(total, index)..bound(total, index + 1);
@@ -157,7 +160,7 @@ fn cut(group_rows: &[usize], index: u64, of: u64) -> (Vec<usize>, Option<RowSele
         }
         at += rows;
     }
-    (groups, Some(selectors.into()))
+    (groups, Some(selectors.into()), own.start)
 }
 
 fn damaged(path: &str, error: ParquetError) -> Error {
@@ -213,7 +216,8 @@ mod tests {
             for of in 1..=5 {
                 let mut seen = Vec::new();
                 for index in 0..of {
-                    let (groups, selection) = cut(&group_rows, index, of);
+                    let (groups, selection, first_row) = cut(&group_rows, index, of);
+                    assert_eq!(first_row, seen.len(), "part {index} of {group_rows:?} in {of}");
                     let selected: Vec<RowSelector> = match selection {
                         Some(selection) => selection.into(),
                         None => groups.iter().map(|g| RowSelector::select(group_rows[*g])).collect(),
