@@ -6,6 +6,7 @@ use std::process::Command;
 
 use millstream_tests::TestResult;
 use millstream_tests::markdown::{pages, repository};
+use regex::Regex;
 
 #[test]
 fn commands_name_what_is_there() -> TestResult {
@@ -22,6 +23,19 @@ fn commands_name_what_is_there() -> TestResult {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn the_page_of_examples_names_each() -> TestResult {
+    let main = fs::read_to_string(repository().join("examples/src/main.rs"))?;
+    let list =
+        main.split("const EXAMPLES").nth(1).and_then(|rest| rest.split("\n];").next()).ok_or("there is no list")?;
+    let name = Regex::new(r#"\(\s*"([a-z_]+)","#)?;
+    let there: Vec<&str> = name.captures_iter(list).filter_map(|found| Some(found.get(1)?.as_str())).collect();
+    let pages = pages()?;
+    let page = pages.iter().find(|page| page.path == "docs/examples.md").ok_or("there is no page of examples")?;
+    assert_eq!(page.table_names("The programs", "example"), there);
     Ok(())
 }
 
