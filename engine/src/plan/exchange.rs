@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt16Array, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::tree_node::TreeNodeRecursion;
-use datafusion_common::{DataFusionError, Result, internal_err};
+use datafusion_common::{DataFusionError, Result, internal_datafusion_err, internal_err};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion_physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -56,9 +56,13 @@ pub struct ExchangeExec {
 /// The receiving ends, by output partition, and the tasks that feed them.
 #[derive(Debug)]
 struct Channels {
-    receivers: Vec<Option<Vec<mpsc::Receiver<Result<RecordBatch>>>>>,
+    receivers: Vec<Option<Vec<mpsc::Receiver<Result<Part>>>>>,
     tasks: Arc<JoinSet<()>>,
 }
+
+/// The rows of one record batch for one output partition; `None` when there are no more. A channel that closes without has
+/// lost rows.
+type Part = Option<RecordBatch>;
 
 #[derive(Serialize, Deserialize)]
 struct Encoded {
@@ -110,17 +114,13 @@ impl ExchangeExec {
 }
 
 /// Feeds the channels from one input partition. A failure goes to every output partition.
-async fn send_all(
-    mut rows: SendableRecordBatchStream,
-    router: Router,
-    senders: Vec<mpsc::Sender<Result<RecordBatch>>>,
-) {
+async fn send_all(mut rows: SendableRecordBatchStream, router: Router, senders: Vec<mpsc::Sender<Result<Part>>>) {
     while let Some(batch) = rows.next().await {
         match batch.and_then(|batch| router.route(&batch)) {
             Ok(parts) => {
                 for (sender, part) in senders.iter().zip(parts) {
                     // A receiver that is gone wants no more rows: its partition has failed or ended early.
-                    let _ = sender.send(Ok(part)).await;
+                    let _ = sender.send(Ok(Some(part))).await;
                 }
             }
             Err(error) => {
@@ -131,6 +131,9 @@ async fn send_all(
                 return;
             }
         }
+    }
+    for sender in &senders {
+        let _ = sender.send(Ok(None)).await;
     }
 }
 
@@ -177,7 +180,7 @@ impl Router {
 
 /// The record batches of one output partition: one from each input partition in turn, until all have ended.
 fn take_turns(
-    receivers: Vec<mpsc::Receiver<Result<RecordBatch>>>,
+    receivers: Vec<mpsc::Receiver<Result<Part>>>,
     tasks: Arc<JoinSet<()>>,
 ) -> impl futures::Stream<Item = Result<RecordBatch>> {
     let state = (receivers, 0usize, tasks);
@@ -185,9 +188,19 @@ fn take_turns(
         while !receivers.is_empty() {
             turn %= receivers.len();
             match receivers[turn].recv().await {
-                Some(Ok(batch)) if batch.num_rows() == 0 => turn += 1,
-                Some(item) => return Some((item, (receivers, turn + 1, tasks))),
-                None => drop(receivers.remove(turn)),
+                Some(Ok(Some(batch))) if batch.num_rows() == 0 => turn += 1,
+                Some(Ok(Some(batch))) => return Some((Ok(batch), (receivers, turn + 1, tasks))),
+                Some(Ok(None)) => drop(receivers.remove(turn)),
+                // The error is the last that comes from that input.
+                Some(Err(error)) => {
+                    drop(receivers.remove(turn));
+                    return Some((Err(error), (receivers, turn, tasks)));
+                }
+                None => {
+                    drop(receivers.remove(turn));
+                    let error = internal_datafusion_err!("the task that reads an input of an exchange did not end");
+                    return Some((Err(error), (receivers, turn, tasks)));
+                }
             }
         }
         None

@@ -2,24 +2,30 @@
 //!
 //! State      how many rows were let through in all batches before: in `commits/N`, and from there in the [`BatchContext`]
 //! Per batch  lets rows through until there are as many as wanted; reads the rest, which may be somebody's state
-//! Output     the first rows of the input, in order, in one partition
-//! Bounded    by nothing that grows
+//! Output     the first rows of the input in one partition: those of the input's first partition, then those of its second,
+//!            and so on, so that the same rows are let through in every run whichever partition is quicker
+//! Bounded    by the rows that are still wanted: all partitions run together, as an exchange below needs, and rows of later
+//!            ones wait for the earlier ones to end; they count against the session's memory
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_common::{DFSchemaRef, Result};
+use datafusion_common::{DFSchemaRef, DataFusionError, Result};
+use datafusion_execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion_execution::{SendableRecordBatchStream, TaskContext};
 use datafusion_expr::{Expr, Extension, FetchType, LogicalPlan, UserDefinedLogicalNodeCore};
-use datafusion_physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion_physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion_physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion_physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
-use futures::TryStreamExt;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 
 use super::codec::{NodeExpression, PlanNode, from_json, one_input, only_input, to_json};
 use super::streams::has_streams;
@@ -177,10 +183,6 @@ impl ExecutionPlan for StreamLimitExec {
         "StreamLimitExec"
     }
 
-    fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![Distribution::SinglePartition]
-    }
-
     /// Fresh metrics: what one batch let through is told from what the others did.
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(Self { metrics: ExecutionPlanMetricsSet::new(), ..self.as_ref().clone() }))
@@ -190,16 +192,92 @@ impl ExecutionPlan for StreamLimitExec {
         let before = BatchContext::of(&context)?.limits.get(&self.number).copied().unwrap_or(0);
         let mut left = self.rows.saturating_sub(before);
         let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let rows = self.input.execute(partition, context)?.try_filter_map(move |batch| {
-            let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= rows as u64;
-            metrics.record_output(rows);
-            std::future::ready(Ok((rows > 0).then(|| batch.slice(0, rows))))
+        let rows = in_order(&self.input, left, &context)?.try_filter_map(move |batch| {
+            let first = first_rows(&batch, &mut left);
+            metrics.record_output(first.as_ref().map_or(0, RecordBatch::num_rows));
+            std::future::ready(Ok(first))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
+    }
+}
+
+/// As many rows of `batch` as are `left`, of which they are taken off; `None` for none.
+fn first_rows(batch: &RecordBatch, left: &mut u64) -> Option<RecordBatch> {
+    let rows = batch.num_rows().min(usize::try_from(*left).unwrap_or(usize::MAX));
+    *left -= rows as u64;
+    (rows > 0).then(|| batch.slice(0, rows))
+}
+
+/// At least the first `wanted` rows of all partitions of `input`, in the order of the partitions, which run together.
+/// Ends when all of them have ended.
+fn in_order(
+    input: &Arc<dyn ExecutionPlan>,
+    wanted: u64,
+    context: &Arc<TaskContext>,
+) -> Result<impl Stream<Item = Result<RecordBatch>> + Send + use<>> {
+    let partitions = input.output_partitioning().partition_count();
+    if partitions == 1 {
+        return Ok(input.execute(0, Arc::clone(context))?.left_stream());
+    }
+    let memory = MemoryConsumer::new("StreamLimitExec").register(context.memory_pool());
+    let (mut receivers, mut tasks) = (Vec::with_capacity(partitions), JoinSet::new());
+    for partition in 0..partitions {
+        let (sender, receiver) = unbounded_channel();
+        receivers.push(receiver);
+        let rows = input.execute(partition, Arc::clone(context))?;
+        tasks.spawn(send_first(rows, wanted, memory.new_empty(), sender));
+    }
+    let all = stream::unfold((receivers.into_iter(), None, tasks), |(mut rest, mut current, mut tasks)| async move {
+        loop {
+            let receiver: &mut UnboundedReceiver<Waiting> = match &mut current {
+                Some(receiver) => receiver,
+                None => match rest.next() {
+                    Some(receiver) => current.insert(receiver),
+                    // A task that did not come to its end has not sent all of its rows.
+                    None => match tasks.join_next().await? {
+                        Ok(()) => continue,
+                        Err(error) => {
+                            return Some((Err(DataFusionError::ExecutionJoin(Box::new(error))), (rest, None, tasks)));
+                        }
+                    },
+                },
+            };
+            match receiver.recv().await {
+                Some(waiting) => return Some((waiting.map(|(batch, _)| batch), (rest, current, tasks))),
+                None => current = None,
+            }
+        }
+    });
+    Ok(all.right_stream())
+}
+
+/// Rows that wait for those of earlier partitions, and their memory.
+type Waiting = Result<(RecordBatch, MemoryReservation)>;
+
+/// Sends the first `left` rows of a partition, and reads the rest.
+async fn send_first(
+    mut rows: SendableRecordBatchStream,
+    mut left: u64,
+    memory: MemoryReservation,
+    sender: UnboundedSender<Waiting>,
+) {
+    while let Some(batch) = rows.next().await {
+        let waiting = batch.and_then(|batch| {
+            let Some(batch) = first_rows(&batch, &mut left) else { return Ok(None) };
+            let reserved = memory.new_empty();
+            reserved.try_grow(batch.get_array_memory_size())?;
+            Ok(Some((batch, reserved)))
+        });
+        let failed = waiting.is_err();
+        // A receiver that is gone belongs to a batch that has failed.
+        if let Some(waiting) = waiting.transpose()
+            && (sender.send(waiting).is_err() || failed)
+        {
+            return;
+        }
     }
 }
