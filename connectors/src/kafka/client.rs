@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_engine::options::{OptionReader, did_you_mean};
 use millstream_engine::{Error, Result};
@@ -261,7 +261,12 @@ pub(super) fn is_secret(name: &str) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct ClientEvents {
     last_error: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    /// When it was last told that no broker can be reached, which librdkafka says with every attempt.
+    told_down: Mutex<Option<Instant>>,
 }
+
+/// That no broker can be reached is told so often.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
 
 impl ClientEvents {
     /// `; the client says: …`, or nothing where it has not complained.
@@ -311,7 +316,14 @@ impl ClientContext for ClientEvents {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => tracing::warn!("Kafka client: {reason}"),
+            // Of a client that is being closed, none are left.
+            Some(RDKafkaErrorCode::AllBrokersDown) if !reason.starts_with("0/") => {
+                let mut told = self.told_down.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
+                    *told = Some(Instant::now());
+                    tracing::warn!("Kafka client: {reason}");
+                }
+            }
             _ => tracing::debug!(%error, "Kafka client: {reason}"),
         }
         self.keep(&error, reason);

@@ -119,7 +119,7 @@ impl SinkProvider for KafkaSinkProvider {
             // Rows that are no stream.
             None if options.exactly_once => {
                 return Err(Error::unsupported(
-                    "kafka sink: option 'exactlyOnce' is for streams, whose batches are known by their numbers: set it to 'false' to write rows once",
+                    "kafka sink: option 'exactlyOnce' is for streams, whose batches are known by their numbers, and these rows are no stream: leave it out, and they are written at least once",
                 ));
             }
             None => self.run(task.attempt, || Run::new(&options, ""))?,
