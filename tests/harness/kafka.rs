@@ -36,6 +36,8 @@ pub struct Broker {
     port: u16,
     /// It is this test's own, and ends with it.
     own: Option<TempDir>,
+    /// It is the second one, and this is the port of its controller.
+    joins: Option<u16>,
 }
 
 /// A message to send.
@@ -69,13 +71,22 @@ impl Broker {
     pub fn shared() -> TestResult<Self> {
         let folder = std::env::var_os("MILLSTREAM_KAFKA_DIR").ok_or(HOW_TO)?;
         let port = std::env::var("MILLSTREAM_KAFKA_PORT").map_err(|_| HOW_TO)?.parse()?;
-        Ok(Self { folder: folder.into(), port, own: None })
+        Ok(Self { folder: folder.into(), port, own: None, joins: None })
     }
 
     /// A broker of the test's own, to be killed and started again.
     pub fn own() -> TestResult<Self> {
         let folder = tempfile::tempdir()?;
-        let broker = Self { folder: folder.path().to_path_buf(), port: free_ports()?, own: Some(folder) };
+        let broker = Self { folder: folder.path().to_path_buf(), port: free_ports()?, own: Some(folder), joins: None };
+        broker.script("start")?;
+        Ok(broker)
+    }
+
+    /// A second broker, under the controller of this one.
+    pub fn second(&self) -> TestResult<Self> {
+        let folder = tempfile::tempdir()?;
+        let (path, port) = (folder.path().to_path_buf(), free_ports()?);
+        let broker = Self { folder: path, port, own: Some(folder), joins: Some(self.port + 1) };
         broker.script("start")?;
         Ok(broker)
     }
@@ -83,11 +94,12 @@ impl Broker {
     /// Has the script do `what`: `start`, `stop`, `kill9`, `pause`, `resume`.
     pub fn script(&self, what: &str) -> TestResult {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/broker");
-        let output = Command::new(script)
-            .arg(what)
-            .env("KAFKA_DIR", &self.folder)
-            .env("KAFKA_PORT", self.port.to_string())
-            .output()?;
+        let mut command = Command::new(script);
+        command.arg(what).env("KAFKA_DIR", &self.folder).env("KAFKA_PORT", self.port.to_string());
+        if let Some(controller) = self.joins {
+            command.env("KAFKA_JOINS", controller.to_string());
+        }
+        let output = command.output()?;
         match output.status.success() {
             true => Ok(()),
             false => Err(format!("tests/kafka/broker {what}: {}", String::from_utf8_lossy(&output.stderr)).into()),
@@ -112,6 +124,11 @@ impl Broker {
     /// `host:port` of its listener with SASL alone.
     pub fn sasl_servers(&self) -> String {
         format!("127.0.0.1:{}", self.port + 5)
+    }
+
+    /// The port that clients of its proxied listener are told to connect to, and that where it listens.
+    pub fn proxied_ports(&self) -> (u16, u16) {
+        (self.port + 6, self.port + 2)
     }
 
     /// The certificate to trust.
@@ -146,6 +163,28 @@ impl Broker {
             }
         })?;
         self.wait_for_partitions(name, partitions)
+    }
+
+    /// Makes a topic with these brokers for each partition, the first of which leads it.
+    pub fn create_replicated_topic(&self, name: &str, brokers: &[&[i32]]) -> TestResult {
+        let new = NewTopic::new(name, i32::try_from(brokers.len())?, TopicReplication::Variable(brokers))
+            .set("retention.ms", "-1");
+        for made in block_on(self.admin()?.create_topics([&new], &AdminOptions::new()))? {
+            made.map_err(|(name, code)| format!("topic {name} could not be made: {code}"))?;
+        }
+        self.wait_for_partitions(name, i32::try_from(brokers.len())?)
+    }
+
+    /// The broker that leads each partition.
+    pub fn leaders(&self, topic: &str) -> TestResult<Vec<i32>> {
+        let metadata = self.admin()?.inner().fetch_metadata(Some(topic), PATIENCE)?;
+        Ok(metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.leader()).collect())
+    }
+
+    /// Whether every partition has `broker` among those that have all its messages.
+    pub fn in_sync(&self, topic: &str, broker: i32) -> TestResult<bool> {
+        let metadata = self.admin()?.inner().fetch_metadata(Some(topic), PATIENCE)?;
+        Ok(metadata.topics().iter().flat_map(|topic| topic.partitions()).all(|p| p.isr().contains(&broker)))
     }
 
     fn wait_for_partitions(&self, name: &str, partitions: i32) -> TestResult {

@@ -15,6 +15,7 @@ pub mod s3_server;
 pub mod scenario;
 pub mod session;
 pub mod sink_log;
+pub mod slow_proxy;
 pub mod values;
 
 /// What tests return.

@@ -4,6 +4,7 @@
 
 mod errors;
 mod exactly_once;
+mod faults;
 mod realtime_analytics;
 mod scenarios;
 mod security;
