@@ -215,6 +215,10 @@ fn option_value(cursor: &mut Cursor<'_>) -> Result<String, SyntaxError> {
             cursor.next();
             Ok(token.to_string().to_lowercase())
         }
+        // It may be a secret.
+        Some(Token::Word(_) | Token::DoubleQuotedString(_)) => {
+            Err(SyntaxError::expected(cursor.location(), "something else", "an option's value in single quotes"))
+        }
         _ => Err(cursor.missed("an option's value in quotes")),
     }
 }

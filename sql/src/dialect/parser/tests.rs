@@ -145,6 +145,10 @@ fn mistakes_are_named() {
             "line 1, column 16: found 'USNG', expected USING, OPTIONS, PARTITIONED, COMMENT, AS; did you mean USING?",
         ),
         ("CREATE TABLE t USING json OPTIONS (path)", "column 40: found ')', expected an option's value in quotes"),
+        (
+            "CREATE TABLE t USING json OPTIONS (a secret)",
+            "column 38: found something else, expected an option's value in single quotes",
+        ),
         ("CREATE TABLE t USING json OPTIONS (a '1', A '2')", "[DUPLICATE_KEY]"),
         ("SELECT * FROM STREAM t WATERMARK ts DELAY OF 10 SECONDS", "column 46: found '10', expected INTERVAL n UNIT"),
         (
