@@ -1,10 +1,10 @@
 //! A genuine Kafka broker, as `tests/kafka/broker` starts it, and clients of it that are not ours.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
@@ -387,13 +387,17 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> TestResult<bool>) -> TestRes
     Ok(())
 }
 
-/// The first of seven ports in a row that nobody listens on.
-fn free_ports() -> io::Result<u16> {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if first < u16::MAX - 7 && (first..first + 7).all(free) {
+/// The first of seven ports in a row that are free: no two calls in this process give the same, and none is of the range that
+/// the system takes ports of outgoing connections from, one of which could have it before the broker has.
+fn free_ports() -> TestResult<u16> {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let begin = std::process::id() % 1_400;
+    for _ in 0..1_400 {
+        let number = (begin + u32::from(TRIED.fetch_add(1, Ordering::Relaxed))) % 1_400;
+        let first = 20_000 + u16::try_from(number * 8)?;
+        if (first..first + 7).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return Ok(first);
         }
     }
+    Err("no seven ports in a row are free".into())
 }
