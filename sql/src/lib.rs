@@ -24,6 +24,7 @@ mod foreach_batch;
 pub mod functions;
 mod grouping;
 mod hidden_columns;
+mod not_in;
 mod planning;
 pub mod printing;
 mod reader;

@@ -20,6 +20,7 @@ use millstream_engine::stateful::sessions_in_batches;
 use millstream_engine::{Error, Result};
 
 use crate::conf::{Conf, parse_bytes};
+use crate::not_in::NotIn;
 use crate::{expressions, functions};
 
 /// What plans are made with: one state for batch queries, one for streams. Made anew when the configuration changes.
@@ -49,6 +50,7 @@ impl Planning {
             .with_query_planner(Arc::new(StreamPlanner))
             .with_default_features();
         let batch = expressions::install(functions::register_all(builder))
+            .with_analyzer_rule(Arc::new(NotIn))
             .with_analyzer_rule(Arc::new(SessionsInBatches))
             .build();
         let rules = rules_for_streams(batch.physical_optimizers().to_vec());

@@ -188,6 +188,52 @@ async fn tables_are_named_and_read_again_when_they_are_told_to_and_have_changed(
     Ok(())
 }
 
+/// Conditions with nulls on either side, and the ids of the rows that Spark 4.3 lets through.
+const NOT_IN: &[(&str, &[i64])] = &[
+    ("v NOT IN (SELECT f FROM dim WHERE d = e.k)", &[1, 2, 5, 6, 7]),
+    ("k NOT IN (SELECT d FROM dim WHERE f > e.v)", &[3, 4, 5, 7, 8]),
+    ("k NOT IN (SELECT d FROM dim WHERE f = e.v)", &[1, 3, 5, 6, 7]),
+    ("v + 1 NOT IN (SELECT f FROM dim WHERE d <=> e.k)", &[2, 4, 5, 6, 8]),
+    ("v NOT IN (SELECT f FROM dim WHERE d = e.k AND name > 'B')", &[1, 2, 5, 6, 7]),
+    ("v NOT IN (SELECT f FROM dim) OR id = 2", &[2]),
+    ("v NOT IN (SELECT f FROM dim WHERE f IS NOT NULL) OR id = 2", &[2, 5, 6]),
+    ("v NOT IN (SELECT f FROM void) OR id = 2", &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("v NOT IN (SELECT max(f) FROM dim) OR id = 2", &[1, 2, 5, 6, 8]),
+    ("NOT (v IN (SELECT f FROM dim WHERE d = e.k) AND id > 3)", &[1, 2, 3, 5, 6, 7]),
+    ("NOT (v IN (SELECT f FROM dim WHERE f > 2) OR k IN (SELECT d FROM dim WHERE d < 'b'))", &[6]),
+    ("k NOT IN (SELECT d FROM dim WHERE d > 'a') AND v NOT IN (SELECT f FROM dim WHERE d = 'b')", &[5, 6]),
+    ("v IN (SELECT f FROM dim WHERE d = e.k) OR v NOT IN (SELECT f FROM dim WHERE d = 'b')", &[2, 4, 5, 6, 8]),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_in_knows_nothing_of_nulls_in_streams_and_batches() -> TestResult {
+    let work = tempfile::tempdir()?;
+    write_input(work.path())?;
+    let session = session_over(work.path(), "").await?;
+    let ids = |rows: Vec<Value>| {
+        let mut ids: Vec<i64> = rows.iter().filter_map(|row| row["id"].as_i64()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    for (number, (condition, expected)) in NOT_IN.iter().enumerate() {
+        let batch = rows_of(&session, &format!("SELECT id FROM ev e WHERE {condition}")).await?;
+        assert_eq!(ids(batch), *expected, "{condition} in a batch");
+        let (into, sql) = (format!("out{number}"), format!("SELECT id FROM STREAM ev e WHERE {condition}"));
+        let query = start(&session, &sql, work.path(), &into).await?;
+        query.await_termination().await?;
+        let place = work.path().join(&into);
+        session
+            .sql(&format!("CREATE TABLE {into} (id BIGINT) USING json OPTIONS (path '{}')", place.display()))
+            .await?;
+        let streamed = rows_of(&session, &format!("SELECT * FROM {into}")).await?;
+        assert_eq!(ids(streamed), *expected, "{condition}\n{}", query.explain());
+    }
+    let sql = "SELECT id FROM STREAM ev WHERE (v IN (SELECT f FROM dim)) IS NULL";
+    let error = start(&session, sql, work.path(), "refused").await.err().ok_or("IN was taken where null counts")?;
+    assert!(error.to_string().contains("IN over a subquery may only stand in AND, OR and NOT"), "{error}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_counts_over_batches_and_restarts() -> TestResult {
     for (limit, expected) in [(0, [0, 0]), (2, [2, 2]), (4, [3, 4]), (100, [3, 8])] {
