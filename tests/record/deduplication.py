@@ -107,6 +107,30 @@ def cases():
     yield case("limited", LONG, "SELECT * FROM (SELECT DISTINCT ON (k) * FROM STREAM ev) LIMIT 2", [["dropDuplicates", ["k"]], ["limit", 2]])
     yield case("second_watermark", LONG, f"SELECT * FROM (SELECT DISTINCT ON (k, ts) * FROM STREAM ev {CLAUSE}) WATERMARK ts DELAY OF INTERVAL 1 SECOND",
                [WATERMARK, ["dropDuplicates", ["k", "ts"]], ["withWatermark", "ts", "1 second"]])
+    yield from chains()
+
+
+OTHER = "SELECT k AS j, ts AS us, v AS w FROM STREAM ot WATERMARK ts DELAY OF INTERVAL 5 SECONDS"
+NEAR = "us BETWEEN ts - INTERVAL 5 SECONDS AND ts + INTERVAL 10 SECONDS"
+
+
+def chains():
+    """Deduplicated rows that go on into joins and unions, beside a second stream `ot`."""
+    def chain(name, sql):
+        made = case(name, LONG, sql.replace("{}", f"(SELECT DISTINCT ON (k, ts) * FROM STREAM ev {CLAUSE})"),
+                    [WATERMARK, ["dropDuplicates", ["k", "ts"]], ["then", sql.replace("{}", "input")]])
+        made["streams"]["ot"] = {"schema": EV, "files": files("a3 a3 b2 | c13 a9 -5 | a4 c14 | b20 | a33 a22 c31 | z61 | z66 a32 | a95 b91 | a200")}
+        return made
+
+    joined = "SELECT k, ts, v, w FROM {} x {} JOIN (" + OTHER + ") y ON k = j AND " + NEAR
+    yield chain("then_join", joined.format("{}", "INNER"))
+    yield chain("then_left_join", joined.format("{}", "LEFT OUTER"))
+    yield chain("then_semi_join", joined.format("{}", "LEFT SEMI").replace(", w FROM", " FROM"))
+    yield chain("joins_united", f"{joined.format('{}', 'INNER')} UNION ALL {joined.format('{}', 'LEFT OUTER')} AND v > w")
+    yield chain("united_with_windows", "SELECT k, v FROM {} UNION ALL "
+                "SELECT j, count(*) FROM (" + OTHER + ") GROUP BY window(us, '10 seconds'), j")
+    yield chain("then_join_then_window", "SELECT window.start AS ws, count(*) AS n, sum(w) AS s FROM ("
+                + joined.format("{}", "INNER") + ") GROUP BY window(ts, '10 seconds')")
 
 
 def answer(spark, scenario):
