@@ -326,6 +326,12 @@ pub trait SourceProvider: Debug + Send + Sync {
         )))
     }
 
+    /// Whether a frame that is read as a batch consists of what was there when it was made, as of files; otherwise of what
+    /// is there when a query over it starts.
+    fn is_listed_when_read(&self) -> bool {
+        false
+    }
+
     /// When a table beside a stream is listed again while the query runs. As the option `staticRefresh` says by default:
     /// never without it; `'batch'` for every batch; or an interval such as `'10 minutes'`.
     fn static_refresh(&self, spec: &SourceSpec) -> Result<StaticRefresh> {

@@ -87,7 +87,7 @@ impl Reader {
         let spec = SourceSpec { connector: format.clone(), options: self.options, schema };
         let table: Arc<dyn TableProvider> = match streaming {
             true => Arc::new(StreamTable::new(spec, registry).with_idle_timeout_ms(idle_timeout_ms)),
-            false => Arc::new(BatchTable::new(spec, Arc::clone(registry))),
+            false => Arc::new(BatchTable::new(spec, Arc::clone(registry)).listed().await?),
         };
         // A name of its own, so that two loads can be joined.
         static LOADS: AtomicU64 = AtomicU64::new(1);

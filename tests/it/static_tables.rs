@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
 use millstream::{Result, StreamSession};
 use millstream_engine::progress::StreamingQueryProgress;
 use millstream_engine::query::StreamingQuery;
@@ -185,6 +186,30 @@ async fn tables_are_named_and_read_again_when_they_are_told_to_and_have_changed(
     let session = session_over(work.path(), ", staticRefresh 'often'").await?;
     let error = session.sql(sql).await.err().ok_or("a bad option was accepted")?;
     assert!(error.to_string().contains("option 'staticRefresh' is 'often'"), "{error}");
+    Ok(())
+}
+
+/// As in Spark: `read()` lists at once, and a table of the catalog when a query over it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_consists_of_the_files_that_were_there_when_it_was_read() -> TestResult {
+    // The option; rows of the table, and rows joined, after a file has come.
+    for (refresh, rows, joined) in [("", 6, 7), ("batch", 7, 8)] {
+        let work = tempfile::tempdir()?;
+        write_input(work.path())?;
+        let session = session_over(work.path(), "").await?;
+        let mut reader = session.read().format("json").schema("d STRING, name STRING, f INT");
+        if !refresh.is_empty() {
+            reader = reader.option("staticRefresh", refresh);
+        }
+        let dim = reader.load(&work.path().join("dim").display().to_string()).await?;
+        write_rows(&work.path().join("dim/1.json"), &json!([{"d": "z", "name": "Zeta", "f": 1}]), 1_000_000_001)?;
+        assert_eq!(dim.count().await?, rows, "{refresh}");
+        assert_eq!(session.sql("SELECT * FROM dim").await?.count().await?, 7, "{refresh}");
+        let ev = session.sql("SELECT * FROM STREAM ev").await?;
+        let writer = ev.join_on(&dim, "k = d", JoinType::Inner)?.write_stream().format("memory").query_name("joined");
+        writer.trigger(Trigger::AvailableNow).start().await?.await_termination().await?;
+        assert_eq!(session.sql("SELECT * FROM joined").await?.count().await?, joined, "{refresh}");
+    }
     Ok(())
 }
 

@@ -101,6 +101,11 @@ impl SourceProvider for FileSourceProvider {
         split::cut(files, &options.format, options.ignore_missing, options.tasks)
     }
 
+    /// As Spark's `read`, which lists at once.
+    fn is_listed_when_read(&self) -> bool {
+        true
+    }
+
     fn read(&self, spec: &SourceSpec, request: ReadRequest) -> Result<SendableRecordBatchStream> {
         read::read(self.0, spec, request)
     }

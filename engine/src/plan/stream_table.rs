@@ -98,8 +98,8 @@ impl TableProvider for StreamTable {
     }
 }
 
-/// A connector's table read as a batch. For files, the listing is made when the table is scanned by a plan; beside a
-/// stream again as [`StaticRefresh`] says.
+/// A connector's table read as a batch. For files, the listing is made when the table is scanned by a plan, or before, by
+/// [`BatchTable::listed`]; beside a stream again as [`StaticRefresh`] says.
 #[derive(Clone, Debug)]
 pub struct BatchTable {
     id: u64,
@@ -108,6 +108,8 @@ pub struct BatchTable {
     registry: Arc<Registry>,
     /// What can be scanned: the table's columns, then the hidden ones.
     columns: SchemaRef,
+    /// What it consists of, where that is settled.
+    listed: Option<Vec<Split>>,
 }
 
 impl BatchTable {
@@ -115,12 +117,26 @@ impl BatchTable {
     pub fn new(spec: SourceSpec, registry: Arc<Registry>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let columns = all_columns(&spec, &registry);
-        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), name: None, spec, registry, columns }
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), name: None, spec, registry, columns, listed: None }
     }
 
     /// The same table, called `name` in plans and progress.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
+    }
+
+    /// The same table as it is now, where its connector says so ([`SourceProvider::is_listed_when_read`]). Fails where the
+    /// connector cannot list it.
+    ///
+    /// [`SourceProvider::is_listed_when_read`]: crate::source::SourceProvider::is_listed_when_read
+    pub async fn listed(self) -> Result<Self> {
+        let connector = self.registry.source(&self.spec.connector)?;
+        let refresh = connector.static_refresh(&self.spec)?;
+        let listed = match refresh {
+            StaticRefresh::Never if connector.is_listed_when_read() => Some(connector.batch_splits(&self.spec).await?),
+            _ => None,
+        };
+        Ok(Self { listed, ..self })
     }
 
     /// What it is. Its schema has the columns that are not hidden.
@@ -154,7 +170,10 @@ impl TableProvider for BatchTable {
                 (SplitsFrom::Listed { table: self.id, refresh }, target_partitions)
             }
             _ => {
-                let splits = connector.batch_splits(&self.spec).await?;
+                let splits = match &self.listed {
+                    Some(splits) => splits.clone(),
+                    None => connector.batch_splits(&self.spec).await?,
+                };
                 let partitions = target_partitions.min(splits.len()).max(1);
                 (SplitsFrom::Plan(splits), partitions)
             }
