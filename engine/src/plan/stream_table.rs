@@ -14,7 +14,7 @@ use datafusion_session::{Session, TableProvider};
 use super::physical::plans_streams;
 use super::source_exec::{SourceExec, SplitsFrom};
 use crate::registry::Registry;
-use crate::source::{SourceSpec, StaticRefresh};
+use crate::source::{SourceSpec, Split, StaticRefresh};
 
 /// A stream. Two scans of one `StreamTable` are one source, with one line in the offset log: that is what its `id` tells.
 #[derive(Clone, Debug)]
