@@ -14,7 +14,7 @@ use millstream::{Error, Result};
 #[derive(Debug, Parser)]
 #[command(name = "realtime_analytics", version, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Read from the Kafka at HOST:PORT[,HOST:PORT] instead of one in this process. Missing topics are made
+    /// Read from the Kafka at HOST:PORT (several with commas between) instead of one in this process. Missing topics are made
     #[arg(long, value_name = "SERVERS")]
     pub(crate) bootstrap_servers: Option<String>,
 
