@@ -97,13 +97,28 @@ impl Scenario {
 
     /// Writes the input below `work`.
     pub fn write_input(&self, work: &Path) -> io::Result<()> {
+        (0..self.files()).try_for_each(|number| self.write_files(work, number))?;
+        self.write_tables(work)
+    }
+
+    /// The most files that a stream has.
+    fn files(&self) -> usize {
+        self.streams.values().map(|stream| stream["files"].as_array().map_or(0, Vec::len)).max().unwrap_or(0)
+    }
+
+    /// Writes file `number` of each stream that has so many.
+    fn write_files(&self, work: &Path, number: usize) -> io::Result<()> {
         for (name, stream) in &self.streams {
             let folder = work.join(name);
             fs::create_dir_all(&folder)?;
-            for (number, rows) in (0u64..).zip(stream["files"].as_array().into_iter().flatten()) {
-                write_rows(&folder.join(format!("{number:04}.json")), rows, 1_000_000_000 + number)?;
+            if let Some(rows) = stream["files"].get(number) {
+                write_rows(&folder.join(format!("{number:04}.json")), rows, 1_000_000_000 + number as u64)?;
             }
         }
+        Ok(())
+    }
+
+    fn write_tables(&self, work: &Path) -> io::Result<()> {
         for (name, table) in &self.tables {
             let folder = work.join(format!("static_{name}"));
             fs::create_dir_all(&folder)?;
@@ -167,6 +182,30 @@ impl Scenario {
         session.sql(&self.tables_sql(work)).await?;
         let frame = session.sql(&self.query_sql()).await?;
         answer_of(&frame, OutputMode::parse(&self.mode)?, &work.join("cp")).await
+    }
+
+    /// Runs the query below `work` as if the process had been stopped after every batch: the input comes file by file, each to
+    /// a session of its own, with another number of state partitions. Only the last runs batches without data, as Spark does
+    /// where there is always more to read.
+    pub async fn run_with_restarts(&self, work: &Path) -> Result<Answer> {
+        let mut answer = Answer::new();
+        let to_error = |e: io::Error| Error::internal(e.to_string());
+        self.write_tables(work).map_err(to_error)?;
+        for number in 0..self.files() {
+            self.write_files(work, number).map_err(to_error)?;
+            let session = crate::session::session().await?;
+            let is_last = number + 1 == self.files();
+            session
+                .sql(&format!(
+                    "SET spark.sql.streaming.noDataMicroBatches.enabled = {is_last}; SET spark.sql.shuffle.partitions = {};",
+                    1 + number % 3
+                ))
+                .await?;
+            for (batch, rows) in self.run_in(&session, work).await? {
+                answer.entry(batch).or_default().extend(rows);
+            }
+        }
+        Ok(answer)
     }
 
     /// How `answer` differs from Spark's.

@@ -142,6 +142,42 @@ async fn aggregations_answer_as_spark_does() -> TestResult {
     check(Scenario::read_lines("fixtures/spark/scenarios/aggregation.jsonl")?, |_, _| false).await
 }
 
+/// Kinds of recorded queries in which one stateful operator stands on another.
+const CHAINS: &[&str] = &[
+    "joinagg",
+    "aggjoin",
+    "dedupagg",
+    "chain",
+    "union",
+    "_then_",
+    "_joined",
+    "dedup_of_",
+    "counts_of_counts",
+    "limited",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_answer_as_spark_does_with_a_restart_after_every_batch() -> TestResult {
+    let mut scenarios = Scenario::read_folder("conformance")?;
+    scenarios.extend(Scenario::read_lines("conformance/random.jsonl")?);
+    scenarios.extend(Scenario::read_lines("fixtures/spark/scenarios/dedup.jsonl")?);
+    scenarios.retain(|scenario| scenario.is_answered() && CHAINS.iter().any(|kind| scenario.name.contains(kind)));
+    assert!(scenarios.len() > 40, "{} chains were found", scenarios.len());
+    let checks = stream::iter(scenarios).map(|scenario| async move {
+        let work = tempfile::tempdir()?;
+        let answer = scenario.run_with_restarts(work.path()).await?;
+        let differs = scenario.difference(&answer).map(|why| format!("{}: {why}\n  {}", scenario.name, scenario.sql));
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(differs)
+    });
+    let mut failures = Vec::new();
+    let mut checks = checks.buffer_unordered(4);
+    while let Some(checked) = checks.next().await {
+        failures.extend(checked?);
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
 #[test]
 fn the_lists_are_up_to_date() -> TestResult {
     let mut scenarios = Scenario::read_folder("conformance")?;
