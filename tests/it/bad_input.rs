@@ -41,13 +41,6 @@ const CASES: &[Case] = &[
         says: &["compresion", "compression"],
     },
     Case {
-        name: "two columns of one name for JSON",
-        prepare: nothing,
-        sql: "INPUT; CREATE STREAMING TABLE q USING console OPTIONS (format 'json') AS SELECT id, k AS id FROM STREAM input;",
-        kind: Invalid,
-        says: &["two columns called id", "name one of them otherwise"],
-    },
-    Case {
         name: "an unknown configuration key",
         prepare: nothing,
         sql: "SET spark.sql.shufle.partitions = '3';",

@@ -76,16 +76,7 @@ impl SinkProvider for ConsoleProvider {
     }
 
     fn check(&self, spec: &SinkSpec) -> Result<()> {
-        let fields = spec.schema.fields();
-        let twice =
-            fields.iter().enumerate().find(|(at, field)| fields[..*at].iter().any(|b| b.name() == field.name()));
-        match (Style::from_options(&spec.options)?, twice) {
-            (Style::Json, Some((_, field))) => Err(Error::invalid(format!(
-                "the console sink was given two columns called {}, which a JSON object cannot have: name one of them otherwise",
-                field.name()
-            ))),
-            _ => Ok(()),
-        }
+        Style::from_options(&spec.options).map(|_| ())
     }
 
     async fn open(&self, spec: &SinkSpec, cx: SinkContext) -> Result<Arc<dyn Sink>> {
