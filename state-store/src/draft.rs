@@ -257,15 +257,37 @@ impl Draft {
     /// Removes the rows in a range and returns them, in key order: what has expired, say.
     pub fn take_range(&mut self, range: &KeyRange) -> Result<Vec<StateRows>> {
         let mut taken = Vec::new();
-        self.remove_in_batches(range, |rows| taken.push(rows))?;
+        let Changes::InPlace(lease) = &self.changes else {
+            self.remove_in_batches(range, |rows| taken.push(rows))?;
+            return Ok(taken);
+        };
+        let lease = lease.clone();
+        self.guarded(|draft| {
+            for slots in lease.range(range)?.chunks(BATCH_ROWS) {
+                let mut rows = RowsBuilder::default();
+                lease.read(slots, |key, value| rows.push(key, value))?;
+                lease.remove_slots(slots)?;
+                taken.push(rows.finish(&draft.codec)?);
+            }
+            draft.settle()
+        })?;
         Ok(taken)
     }
 
     /// Removes the rows in a range, and says how many there were.
     pub fn remove_range(&mut self, range: &KeyRange) -> Result<u64> {
         let mut removed = 0;
-        self.remove_in_batches(range, |rows| removed += rows.len() as u64)?;
-        Ok(removed)
+        let Changes::InPlace(lease) = &self.changes else {
+            self.remove_in_batches(range, |rows| removed += rows.len() as u64)?;
+            return Ok(removed);
+        };
+        let lease = lease.clone();
+        self.guarded(|draft| {
+            let slots = lease.range(range)?;
+            lease.remove_slots(&slots)?;
+            draft.settle()?;
+            Ok(slots.len() as u64)
+        })
     }
 
     /// Hands the changes to the batch, which commits them together with those of all other stores.
@@ -285,19 +307,8 @@ impl Draft {
         Ok(())
     }
 
+    /// Of a store whose changes are put aside.
     fn remove_in_batches(&mut self, range: &KeyRange, mut each: impl FnMut(StateRows)) -> Result<()> {
-        if let Changes::InPlace(lease) = &self.changes {
-            let lease = lease.clone();
-            return self.guarded(|draft| {
-                for slots in lease.range(range)?.chunks(BATCH_ROWS) {
-                    let mut rows = RowsBuilder::default();
-                    lease.read(slots, |key, value| rows.push(key, value))?;
-                    lease.remove_slots(slots)?;
-                    each(rows.finish(&draft.codec)?);
-                }
-                draft.settle()
-            });
-        }
         let mut range = range.clone();
         loop {
             let Some(rows) = self.scan(&range)?.next_batch(BATCH_ROWS)? else { return Ok(()) };

@@ -64,16 +64,14 @@ impl Overlay {
                 let (hash, key, value) = (keys.hashes()[row], keys.key(row), values.row(row));
                 let (slot, is_new) = match block.slots[at] {
                     // An earlier row of this batch may have had the same key.
-                    NONE => self.table.put_at(block.places[at], hash, key, value),
-                    slot => {
-                        self.table.set_value(slot, value);
-                        (slot, false)
-                    }
+                    NONE => self.table.add_at(block.places[at], hash, key, value),
+                    slot => (slot, false),
                 };
                 if is_new {
                     self.push(false);
                     new.push((row as u32, slot));
                 } else {
+                    self.table.set_value(slot, value);
                     rows += self.set_removed(slot, false);
                 }
             }

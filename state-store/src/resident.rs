@@ -17,7 +17,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::image::Answers;
 use crate::journal::Journal;
 use crate::key::Keys;
-use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
 use crate::table::{BLOCK_ROWS, Block, NONE, Table};
 use crate::value::PackedRows;
@@ -160,10 +159,10 @@ impl Lease {
                     journal.replace(slot, value, table);
                     continue;
                 }
-                let (slot, is_new) = table.put_at(block.places[at], keys.hashes()[row], keys.key(row), value);
-                // If not, an earlier row of this block had the same key: it is new all the same.
-                if is_new {
-                    journal.added(slot);
+                match table.add_at(block.places[at], keys.hashes()[row], keys.key(row), value) {
+                    (slot, true) => journal.added(slot),
+                    // An earlier row of this block had the same key: it is new all the same.
+                    (slot, false) => table.set_value(slot, value),
                 }
             }
         }
@@ -176,12 +175,20 @@ impl Lease {
         let mut shared = self.shared()?;
         let Shared { table, journal, .. } = &mut *shared;
         let mut put = vec![false; keys.len()];
-        for (row, slot) in table.find(keys).into_iter().enumerate() {
-            let (hash, key) = (keys.hashes()[row], keys.key(row));
-            // Of rows with the same new key the first counts.
-            if slot == NONE && table.find_one(hash, key) == NONE {
-                journal.added(table.insert_row(hash, key, values.row(row)));
-                put[row] = true;
+        let mut block = Block::default();
+        for first in (0..keys.len()).step_by(BLOCK_ROWS) {
+            table.make_room(BLOCK_ROWS.min(keys.len() - first));
+            let count = block.find(table, keys, first).len();
+            journal.reserve(count);
+            for at in (0..count).filter(|at| block.slots[*at] == NONE) {
+                let row = first + at;
+                // Of rows with the same new key the first counts.
+                let (slot, is_new) =
+                    table.add_at(block.places[at], keys.hashes()[row], keys.key(row), values.row(row));
+                if is_new {
+                    journal.added(slot);
+                    put[row] = true;
+                }
             }
         }
         Ok(put)
@@ -191,10 +198,14 @@ impl Lease {
     pub(crate) fn remove(&self, keys: &Keys) -> Result<()> {
         let mut shared = self.shared()?;
         let Shared { table, journal, .. } = &mut *shared;
-        for (row, slot) in table.find(keys).into_iter().enumerate() {
-            // A key may come twice.
-            if slot != NONE && table.find_one(keys.hashes()[row], keys.key(row)) == slot {
-                journal.remove(keys.hashes()[row], slot, table);
+        let mut block = Block::default();
+        for first in (0..keys.len()).step_by(BLOCK_ROWS) {
+            for (at, slot) in block.find(table, keys, first).iter().enumerate() {
+                let (hash, key) = (keys.hashes()[first + at], keys.key(first + at));
+                // A key may come twice.
+                if *slot != NONE && table.find_one(hash, key) == *slot {
+                    journal.remove(hash, *slot, table);
+                }
             }
         }
         Ok(())
@@ -215,8 +226,9 @@ impl Lease {
     pub(crate) fn remove_slots(&self, slots: &[u32]) -> Result<()> {
         let mut shared = self.shared()?;
         let Shared { table, journal, .. } = &mut *shared;
-        for slot in slots {
-            journal.remove(hash_key(table.key(*slot)), *slot, table);
+        for slots in slots.chunks(BLOCK_ROWS) {
+            let hashes = table.hashes_of(slots);
+            hashes.iter().zip(slots).for_each(|(hash, slot)| journal.remove(*hash, *slot, table));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use self::order::Order;
 pub(crate) use self::rows::RowLayout;
 use self::rows::Rows;
 use crate::key::Keys;
+use crate::key_hash::hash_key;
 use crate::key_range::KeyRange;
 
 /// No slot.
@@ -101,6 +102,15 @@ impl Table {
         all
     }
 
+    /// The hashes of the keys in these slots. Their index entries are in the CPU's cache afterwards.
+    pub(crate) fn hashes_of(&self, slots: &[u32]) -> Vec<u64> {
+        self.rows.fetch(slots);
+        let hashes: Vec<u64> = slots.iter().map(|slot| hash_key(self.rows.key(*slot))).collect();
+        let entry = |hash: &u64| self.index.entries[self.index.bucket(tag(*hash))];
+        std::hint::black_box(hashes.iter().fold(0, |all, hash| all ^ entry(hash)));
+        hashes
+    }
+
     /// The slot of one key.
     pub(crate) fn find_one(&self, hash: u64, key: &[u8]) -> u32 {
         let tag = tag(hash);
@@ -140,9 +150,9 @@ impl Table {
         self.index.make_room(rows);
     }
 
-    /// Adds a row whose key a block did not find, or puts the value in place of what the same block has added since; the
-    /// slot, and whether the row is new. `place` is where the block's search ended.
-    pub(crate) fn put_at(&mut self, place: u32, hash: u64, key: &[u8], value: &[u8]) -> (u32, bool) {
+    /// The slot of a row whose key a block did not find, and whether the row was added now; if not, the same block has
+    /// added it before, and it keeps the value it has. `place` is where the block's search ended.
+    pub(crate) fn add_at(&mut self, place: u32, hash: u64, key: &[u8], value: &[u8]) -> (u32, bool) {
         let tag = tag(hash);
         let mut bucket = place as usize;
         loop {
@@ -151,7 +161,6 @@ impl Table {
                 break;
             }
             if (entry >> 32) as u32 == tag && same_bytes(self.rows.key(entry as u32), key) {
-                self.rows.set_value(entry as u32, value);
                 return (entry as u32, false);
             }
             bucket = self.index.next(bucket);
