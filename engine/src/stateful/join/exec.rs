@@ -24,7 +24,7 @@ use futures::{StreamExt, stream};
 use millstream_state::StoreSchema;
 use serde::{Deserialize, Serialize};
 
-use super::side::{SideLayout, SideState};
+use super::side::{SideDrafts, SideLayout, SideState};
 use super::spec::{Expiry, JoinSpec};
 use super::work::{JoinPlan, JoinWork, SidePlan};
 use crate::batch_context::BatchContext;
@@ -121,7 +121,7 @@ impl StreamJoinExec {
 /// The stores of a side: the part of each name, and its schema.
 fn stores_of(layout: &SideLayout) -> impl Iterator<Item = (&'static str, &StoreSchema)> {
     let times = layout.times.as_ref().map(|times| ("times", times));
-    [("keys", &layout.keys), ("rows", &layout.rows)].into_iter().chain(times)
+    [("rows", &layout.rows), ("more", &layout.more), ("keys", &layout.keys)].into_iter().chain(times)
 }
 
 fn side_name(side: JoinSideOf) -> &'static str {
@@ -155,17 +155,19 @@ impl Running {
         let mut sides = Vec::with_capacity(2);
         for side in SIDES {
             let layout = Arc::clone(&plan.side(side).layout);
-            let mut drafts = VecDeque::with_capacity(3);
+            let mut opened = Vec::with_capacity(4);
             for (part, schema) in stores_of(&layout) {
                 let name = format!("{}_{part}", side_name(side));
-                drafts.push_back(state.draft(operator, &name, partition, partitions, schema).await?);
+                opened.push(state.draft(operator, &name, partition, partitions, schema).await?);
             }
-            let (Some(keys), Some(rows)) = (drafts.pop_front(), drafts.pop_front()) else {
+            let mut opened = opened.into_iter();
+            let (Some(rows), Some(more), Some(keys)) = (opened.next(), opened.next(), opened.next()) else {
                 return internal_err!("a side of a join has no stores");
             };
+            let drafts = SideDrafts { rows, more, keys, times: opened.next() };
             let expired_ms = plan.spec.state_watermark_ms(side, watermarks.late_ms);
             let expired_micros = expired_ms.map(|ms| ms.saturating_mul(1000));
-            sides.push(SideState::new(layout, keys, rows, drafts.pop_front(), expired_micros));
+            sides.push(SideState::new(layout, drafts, expired_micros));
         }
         let (Some(right), Some(left)) = (sides.pop(), sides.pop()) else {
             return internal_err!("a join has two sides");

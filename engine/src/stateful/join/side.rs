@@ -1,14 +1,16 @@
 //! What is remembered of one side of a join, in one state partition.
 //!
 //! ```text
-//! <side>_keys    [bucket] join-key key-group            → first, next, live: the sequence numbers that rows may have
-//! <side>_rows    [bucket] join-key sequence key-group   → the row
+//! <side>_rows    [bucket] join-key key-group            → the row: one of each key
+//! <side>_more    [bucket] join-key sequence key-group   → the row: where a key has several, the others
+//! <side>_keys    [bucket] join-key key-group            → first, next, live: the sequence numbers that `more` may have
 //! <side>_times   time join-key sequence key-group       → whether it has had a match
 //! ```
-//! A row of the other side finds its matches by two look-ups of whole batches: the numbers of its key, then the rows. With a
-//! range condition the rows of a key are split into buckets of time, of which it looks into at most three. `times` holds rows
-//! that must be found when their time has come: those without a match where they are then given out, and all of them where
-//! they are in no buckets that could leave as a whole.
+//! A row of the other side finds its matches by look-ups of whole batches: the row of its key, the numbers of its key, then
+//! the rows they lead to. Most keys have one row, and then the first look-up is all there is. Sequence number 0 stands for the
+//! row in `rows`. With a range condition the rows of a key are split into buckets of time, of which a row of the other side
+//! looks into at most three. `times` holds rows that must be found when their time has come: those without a match where they
+//! are then given out, and all of them where they are in no buckets that could leave as a whole.
 
 use std::sync::Arc;
 
@@ -31,8 +33,9 @@ pub(super) struct SideLayout {
     pub(super) spec: SideSpec,
     /// The columns of the side.
     pub(super) schema: SchemaRef,
-    pub(super) keys: StoreSchema,
     pub(super) rows: StoreSchema,
+    pub(super) more: StoreSchema,
+    pub(super) keys: StoreSchema,
     pub(super) times: Option<StoreSchema>,
     /// Whether rows without a match are given out when they expire.
     pub(super) keeps_unmatched: bool,
@@ -58,11 +61,17 @@ impl SideLayout {
         let row: Fields =
             schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
         let matched = Fields::from(vec![Field::new("matched", DataType::Boolean, false)]);
-        let (keys, rows) = (StoreSchema::new(key(bucket, false), numbers), StoreSchema::new(key(bucket, true), row));
-        let times = StoreSchema::new(key(Some("time"), true), matched);
-        let layout = Self { spec: spec.clone(), schema, keys, rows, times: Some(times), keeps_unmatched };
-        let needs_times = layout.needs_times();
-        Self { times: layout.times.filter(|_| needs_times), ..layout }
+        let mut layout = Self {
+            spec: spec.clone(),
+            schema,
+            rows: StoreSchema::new(key(bucket, false), row.clone()),
+            more: StoreSchema::new(key(bucket, true), row),
+            keys: StoreSchema::new(key(bucket, false), numbers),
+            times: None,
+            keeps_unmatched,
+        };
+        layout.times = layout.needs_times().then(|| StoreSchema::new(key(Some("time"), true), matched));
+        layout
     }
 
     /// Whether buckets leave as a whole when their time has come.
@@ -103,8 +112,9 @@ pub(super) struct SideRows {
 pub(super) struct Met {
     pub(super) probes: UInt32Array,
     pub(super) rows: RecordBatch,
-    /// Their keys in the store.
-    keys: Keys,
+    /// Where they are stored, besides under the key of the row that met them.
+    buckets: Option<Int64Array>,
+    sequences: Int64Array,
 }
 
 impl Met {
@@ -113,17 +123,27 @@ impl Met {
         if kept.true_count() == kept.len() {
             return Ok(self);
         }
-        let numbers: UInt32Array = kept.values().set_indices().map(|row| row as u32).collect();
+        let buckets = self.buckets.map(|buckets| filter(&buckets, kept)).transpose()?;
         Ok(Self {
             probes: filter(&self.probes, kept)?.as_primitive().clone(),
             rows: filter_record_batch(&self.rows, kept)?,
-            keys: self.keys.take(&numbers).map_err(Error::from)?,
+            buckets: buckets.map(|buckets| buckets.as_primitive().clone()),
+            sequences: filter(&self.sequences, kept)?.as_primitive().clone(),
         })
     }
 
-    /// Their keys in the store.
-    pub(super) fn keys(&self) -> &Keys {
-        &self.keys
+    /// Their keys in the store, with their sequence numbers.
+    pub(super) fn keys(&self, probes: &SideRows) -> Result<Keys> {
+        self.keys_after(probes, |row| self.buckets.as_ref().map(|buckets| buckets.value(row)))
+    }
+
+    fn keys_after(&self, probes: &SideRows, time: impl Fn(usize) -> Option<i64>) -> Result<Keys> {
+        let mut keys = KeyBuilder::new(self.len(), average_bytes(probes.keys.bytes()));
+        for (row, probe) in self.probes.values().iter().enumerate() {
+            let at = *probe as usize;
+            keys.push(time(row), probes.keys.key(at), Some(self.sequences.value(row)), probes.key_groups[at])?;
+        }
+        keys.finish()
     }
 
     fn len(&self) -> usize {
@@ -135,9 +155,7 @@ impl Met {
 #[derive(Debug)]
 pub(super) struct SideState {
     layout: Arc<SideLayout>,
-    keys: Draft,
-    rows: Draft,
-    times: Option<Draft>,
+    drafts: SideDrafts,
     /// Rows at or before this have expired in earlier batches, though their bucket may still be there.
     expired_micros: Option<i64>,
     pub(super) rows_put: u64,
@@ -146,38 +164,47 @@ pub(super) struct SideState {
     pub(super) rows_looked_at: u64,
 }
 
+/// Its stores.
+#[derive(Debug)]
+pub(super) struct SideDrafts {
+    pub(super) rows: Draft,
+    pub(super) more: Draft,
+    pub(super) keys: Draft,
+    pub(super) times: Option<Draft>,
+}
+
 impl SideState {
-    pub(super) fn new(
-        layout: Arc<SideLayout>,
-        keys: Draft,
-        rows: Draft,
-        times: Option<Draft>,
-        expired_micros: Option<i64>,
-    ) -> Self {
-        Self { layout, keys, rows, times, expired_micros, rows_put: 0, rows_removed: 0, rows_looked_at: 0 }
+    pub(super) fn new(layout: Arc<SideLayout>, drafts: SideDrafts, expired_micros: Option<i64>) -> Self {
+        Self { layout, drafts, expired_micros, rows_put: 0, rows_removed: 0, rows_looked_at: 0 }
     }
 
     /// Rows in the store.
     pub(super) fn rows_total(&self) -> u64 {
-        self.rows.rows()
+        self.drafts.rows.rows() + self.drafts.more.rows()
     }
 
     /// Gives every stored row that has the key of a row of `probes` and may match it to `each`, a few thousand at a time.
     pub(super) fn meet(&mut self, probes: &SideRows, mut each: impl FnMut(&mut Self, Met) -> Result<()>) -> Result<()> {
-        let (asked, owners, buckets) = self.number_keys(probes)?;
-        if asked.is_empty() {
+        let Asked { keys, owners, buckets } = self.asked_by(probes)?;
+        if keys.is_empty() {
             return Ok(());
         }
-        let found = self.keys.get(&asked).map_err(Error::from)?;
+        let found = self.drafts.rows.get(&keys).map_err(Error::from)?;
+        let sequences = Int64Array::from(vec![0; keys.len()]);
+        let (of_keys, in_buckets) = (UInt32Array::from(owners.clone()), buckets.clone().map(Int64Array::from));
+        let met = self.live(found, of_keys, in_buckets, sequences)?;
+        each(self, met)?;
+        if self.drafts.keys.rows() == 0 {
+            return Ok(());
+        }
+        let found = self.drafts.keys.get(&keys).map_err(Error::from)?;
         let (first, next) = (int64s(&found, 0), int64s(&found, 1));
-        let key_bytes = average_bytes(probes.keys.bytes());
-        let mut wanted = Wanted::new(key_bytes);
+        let mut wanted = Wanted::new(probes);
         for at in found.present.values().set_indices() {
-            let owner = owners[at];
             for sequence in first.value(at)..next.value(at) {
-                wanted.push(probes, owner, buckets.as_ref().map(|buckets| buckets[at]), sequence)?;
+                wanted.push(probes, owners[at], buckets.as_ref().map(|buckets| buckets[at]), sequence)?;
                 if wanted.owners.len() >= ROWS_AT_A_TIME {
-                    let met = self.fetch(std::mem::replace(&mut wanted, Wanted::new(key_bytes)))?;
+                    let met = self.fetch(std::mem::replace(&mut wanted, Wanted::new(probes)))?;
                     each(self, met)?;
                 }
             }
@@ -186,8 +213,8 @@ impl SideState {
         each(self, met)
     }
 
-    /// The keys of `<side>_keys` that the rows of `probes` look at: the keys, which row each belongs to, and its bucket.
-    fn number_keys(&self, probes: &SideRows) -> Result<(Keys, Vec<u32>, Option<Vec<i64>>)> {
+    /// The keys without sequence numbers that the rows of `probes` look at.
+    fn asked_by(&self, probes: &SideRows) -> Result<Asked> {
         let mut keys = KeyBuilder::new(probes.rows.num_rows(), average_bytes(probes.keys.bytes()));
         let mut owners = Vec::with_capacity(probes.rows.num_rows());
         let mut buckets = self.layout.spec.buckets.map(|_| Vec::new());
@@ -211,15 +238,25 @@ impl SideState {
                 }
             }
         }
-        Ok((keys.finish()?, owners, buckets))
+        Ok(Asked { keys: keys.finish()?, owners, buckets })
     }
 
     fn fetch(&mut self, wanted: Wanted) -> Result<Met> {
-        let keys = wanted.keys.finish()?;
-        let probes = UInt32Array::from(wanted.owners);
-        let found = self.rows.get(&keys).map_err(Error::from)?;
-        let met = Met { probes, rows: batch_of(&self.layout.schema, found.values, keys.len())?, keys };
-        let met = met.keep(&found.present)?;
+        let found = self.drafts.more.get(&wanted.keys.finish()?).map_err(Error::from)?;
+        let buckets = self.layout.spec.buckets.map(|_| Int64Array::from(wanted.buckets));
+        self.live(found, UInt32Array::from(wanted.owners), buckets, Int64Array::from(wanted.sequences))
+    }
+
+    /// Those of the rows that are there and have not expired.
+    fn live(
+        &mut self,
+        found: FoundRows,
+        probes: UInt32Array,
+        buckets: Option<Int64Array>,
+        sequences: Int64Array,
+    ) -> Result<Met> {
+        let rows = batch_of(&self.layout.schema, found.values, probes.len())?;
+        let met = Met { probes, rows, buckets, sequences }.keep(&found.present)?;
         self.rows_looked_at += met.len() as u64;
         match (self.expired_micros, self.layout.spec.expiry.column()) {
             (Some(expired), Some(column)) if met.len() > 0 => {
@@ -247,32 +284,42 @@ impl SideState {
         if wanted.is_empty() {
             return Ok(());
         }
-        let key_bytes = average_bytes(rows.keys.bytes());
         let layout = Arc::clone(&self.layout);
         let buckets = layout.spec.buckets.zip(rows.buckets.as_ref());
         let bucket = |row: u32| buckets.map(|(spec, times)| spec.of(times.value(row as usize)));
-        let mut numbered = KeyBuilder::new(wanted.len(), key_bytes);
+        let key_bytes = average_bytes(rows.keys.bytes());
+        let mut keys = KeyBuilder::new(wanted.len(), key_bytes);
         for row in &wanted {
             let at = *row as usize;
-            numbered.push(bucket(*row), rows.keys.key(at), None, rows.key_groups[at])?;
+            keys.push(bucket(*row), rows.keys.key(at), None, rows.key_groups[at])?;
         }
-        let numbered = numbered.finish()?;
-        let sequences = self.number(&numbered)?;
-        let mut stored = KeyBuilder::new(wanted.len(), key_bytes);
-        for (row, sequence) in wanted.iter().zip(&sequences) {
-            let at = *row as usize;
-            stored.push(bucket(*row), rows.keys.key(at), Some(*sequence), rows.key_groups[at])?;
+        let keys = keys.finish()?;
+        let taken = UInt32Array::from(wanted);
+        let values = match taken.len() == rows.rows.num_rows() {
+            true => rows.rows.columns().to_vec(),
+            false => take_all(rows.rows.columns(), &taken)?,
+        };
+        let is_first = self.drafts.rows.put_where_absent(&keys, &values).map_err(Error::from)?;
+        let mut sequences = vec![0; taken.len()];
+        if is_first.true_count() < taken.len() {
+            let others: UInt32Array = (0..taken.len()).filter(|at| !is_first.value(*at)).map(|at| at as u32).collect();
+            let numbers = self.number(&keys.take(&others).map_err(Error::from)?)?;
+            let mut more = KeyBuilder::new(others.len(), key_bytes);
+            for (at, sequence) in others.values().iter().zip(numbers) {
+                let row = taken.value(*at as usize);
+                more.push(bucket(row), rows.keys.key(row as usize), Some(sequence), rows.key_groups[row as usize])?;
+                sequences[*at as usize] = sequence;
+            }
+            let values = take_all(&values, &others)?;
+            self.drafts.more.put(&more.finish()?, &values).map_err(Error::from)?;
         }
-        let taken = UInt32Array::from(wanted.clone());
-        let values = take_all(rows.rows.columns(), &taken)?;
-        self.rows.put(&stored.finish()?, &values).map_err(Error::from)?;
-        self.rows_put += wanted.len() as u64;
-        let (Some(times), Some(expires)) = (&mut self.times, &rows.expires) else { return Ok(()) };
-        let mut keys = KeyBuilder::new(wanted.len(), key_bytes);
-        let mut flags = Vec::with_capacity(wanted.len());
-        for (row, sequence) in wanted.iter().zip(&sequences) {
+        self.rows_put += taken.len() as u64;
+        let (Some(times), Some(expires)) = (&mut self.drafts.times, &rows.expires) else { return Ok(()) };
+        let mut keys = KeyBuilder::new(taken.len(), key_bytes);
+        let mut flags = Vec::with_capacity(taken.len());
+        for (row, sequence) in taken.values().iter().zip(&sequences) {
             let at = *row as usize;
-            if !matched[at] || self.layout.times_matched() {
+            if !matched[at] || layout.times_matched() {
                 keys.push(Some(expires.value(at)), rows.keys.key(at), Some(*sequence), rows.key_groups[at])?;
                 flags.push(matched[at]);
             }
@@ -280,16 +327,16 @@ impl SideState {
         Ok(times.put(&keys.finish()?, &[Arc::new(BooleanArray::from(flags)) as ArrayRef]).map_err(Error::from)?)
     }
 
-    /// Gives each row a sequence number of its key, in order.
+    /// Gives each row a sequence number of its key, in order; the first is 1.
     fn number(&mut self, keys: &Keys) -> Result<Vec<i64>> {
         let (group_of_row, first_rows) = group_keys(keys);
         let distinct = keys.take(&UInt32Array::from(first_rows)).map_err(Error::from)?;
-        let found = self.keys.get(&distinct).map_err(Error::from)?;
-        let known = |column: usize| -> Vec<i64> {
+        let found = self.drafts.keys.get(&distinct).map_err(Error::from)?;
+        let known = |column: usize, new: i64| -> Vec<i64> {
             let values = int64s(&found, column);
-            (0..distinct.len()).map(|at| if found.present.value(at) { values.value(at) } else { 0 }).collect()
+            (0..distinct.len()).map(|at| if found.present.value(at) { values.value(at) } else { new }).collect()
         };
-        let (first, mut next, mut live) = (known(0), known(1), known(2));
+        let (first, mut next, mut live) = (known(0, 1), known(1, 1), known(2, 0));
         let mut sequences = Vec::with_capacity(keys.len());
         for group in group_of_row {
             sequences.push(next[group as usize]);
@@ -297,49 +344,52 @@ impl SideState {
             live[group as usize] += 1;
         }
         let values = [first, next, live].map(|values| Arc::new(Int64Array::from(values)) as ArrayRef);
-        self.keys.put(&distinct, &values).map_err(Error::from)?;
+        self.drafts.keys.put(&distinct, &values).map_err(Error::from)?;
         Ok(sequences)
     }
 
-    /// These rows have had a match. Where nobody needs them after that, they leave.
-    pub(super) fn matched(&mut self, met: &Met, forgets: bool) -> Result<()> {
-        if met.len() == 0 || !(self.times.is_some() || forgets) {
+    /// These rows have had a match with rows of `probes`. Where nobody needs them after that, they leave.
+    pub(super) fn matched(&mut self, probes: &SideRows, met: &Met, forgets: bool) -> Result<()> {
+        if met.len() == 0 {
             return Ok(());
         }
-        let (_, first_rows) = group_keys(&met.keys);
-        let once = UInt32Array::from(first_rows);
-        let keys = met.keys.take(&once).map_err(Error::from)?;
-        if let (Some(draft), Some(column)) = (&mut self.times, self.layout.spec.expiry.column()) {
+        if let (Some(draft), Some(column)) = (&mut self.drafts.times, self.layout.spec.expiry.column()) {
             let times = super::times::micros_of(met.rows.column(column))?;
-            let has_bucket = self.layout.spec.buckets.is_some();
-            let mut built = KeyBuilder::new(keys.len(), average_bytes(keys.bytes()));
-            for (at, row) in once.values().iter().enumerate() {
-                let parts = KeyParts::of(keys.key(at), has_bucket);
-                built.push(Some(times.value(*row as usize)), parts.key, Some(parts.sequence), parts.key_group)?;
-            }
-            let timed = built.finish()?;
-            let found = draft.get(&timed).map_err(Error::from)?;
-            let is_new = |at: usize| found.present.value(at) && !found.values[0].as_boolean().value(at);
-            let changed: UInt32Array = (0..timed.len()).filter(|at| is_new(*at)).map(|at| at as u32).collect();
-            let changed = timed.take(&changed).map_err(Error::from)?;
-            match self.layout.times_matched() && !forgets {
-                true => {
-                    let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true; changed.len()]));
-                    draft.put(&changed, &[flags]).map_err(Error::from)?;
-                }
-                false => draft.remove(&changed).map_err(Error::from)?,
+            let timed = met.keys_after(probes, |row| Some(times.value(row)))?;
+            if forgets || !self.layout.times_matched() {
+                draft.remove(&timed).map_err(Error::from)?;
+            } else {
+                let found = draft.get(&timed).map_err(Error::from)?;
+                let is_new = |at: usize| found.present.value(at) && !found.values[0].as_boolean().value(at);
+                let changed: UInt32Array = (0..timed.len()).filter(|at| is_new(*at)).map(|at| at as u32).collect();
+                let changed = timed.take(&changed).map_err(Error::from)?;
+                let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true; changed.len()]));
+                draft.put(&changed, &[flags]).map_err(Error::from)?;
             }
         }
-        if forgets {
-            self.remove_rows(&keys)?;
+        if !forgets {
+            return Ok(());
         }
-        Ok(())
+        let keys = met.keys(probes)?;
+        let (_, first_rows) = group_keys(&keys);
+        self.remove_rows(&keys.take(&UInt32Array::from(first_rows)).map_err(Error::from)?)
     }
 
-    /// Removes rows, and the numbers of keys that have none left.
+    /// Removes rows, each named once.
     fn remove_rows(&mut self, keys: &Keys) -> Result<()> {
-        self.rows.remove(keys).map_err(Error::from)?;
+        let has_bucket = self.layout.spec.buckets.is_some();
         self.rows_removed += keys.len() as u64;
+        let (ones, others) = by_store(keys, has_bucket)?;
+        self.drafts.rows.remove(&ones).map_err(Error::from)?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        self.remove_more(&keys.take(&UInt32Array::from(others)).map_err(Error::from)?)
+    }
+
+    /// Removes rows of keys that have several, and the numbers of keys that have no such row left.
+    fn remove_more(&mut self, keys: &Keys) -> Result<()> {
+        self.drafts.more.remove(keys).map_err(Error::from)?;
         let has_bucket = self.layout.spec.buckets.is_some();
         let mut numbered = KeyBuilder::new(keys.len(), average_bytes(keys.bytes()));
         for row in 0..keys.len() {
@@ -355,7 +405,7 @@ impl SideState {
             removed[*group as usize] += 1;
             last[*group as usize] = last[*group as usize].max(sequence);
         }
-        let found = self.keys.get(&distinct).map_err(Error::from)?;
+        let found = self.drafts.keys.get(&distinct).map_err(Error::from)?;
         let (first, next, live) = (int64s(&found, 0), int64s(&found, 1), int64s(&found, 2));
         let (mut empty, mut changed, mut values) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new(), Vec::new()]);
         for group in found.present.values().set_indices() {
@@ -372,9 +422,9 @@ impl SideState {
             values[2].push(left);
         }
         let of_groups = |groups: Vec<u32>| distinct.take(&UInt32Array::from(groups)).map_err(Error::from);
-        self.keys.remove(&of_groups(empty)?).map_err(Error::from)?;
+        self.drafts.keys.remove(&of_groups(empty)?).map_err(Error::from)?;
         let values = values.map(|values| Arc::new(Int64Array::from(values)) as ArrayRef);
-        Ok(self.keys.put(&of_groups(changed)?, &values).map_err(Error::from)?)
+        Ok(self.drafts.keys.put(&of_groups(changed)?, &values).map_err(Error::from)?)
     }
 
     /// Forgets the rows at or before `watermark_micros`, and gives those without a match to `unmatched`.
@@ -385,7 +435,7 @@ impl SideState {
     ) -> Result<()> {
         let layout = Arc::clone(&self.layout);
         let first_open = watermark_micros.saturating_add(1);
-        if let Some(times) = &mut self.times {
+        if let Some(times) = &mut self.drafts.times {
             let expired = times.take_range(&KeyRange::not_null_below(int64_key(first_open))).map_err(Error::from)?;
             for expired in expired {
                 let matched = expired.values[0].as_boolean();
@@ -399,9 +449,9 @@ impl SideState {
                 if layout.keeps_unmatched {
                     let alone: UInt32Array =
                         (0..expired.len()).filter(|row| !matched.value(*row)).map(|row| row as u32).collect();
-                    let found = self.rows.get(&keys.take(&alone).map_err(Error::from)?).map_err(Error::from)?;
-                    let rows = batch_of(&layout.schema, found.values, alone.len())?;
-                    unmatched(filter_record_batch(&rows, &found.present)?)?;
+                    for rows in self.stored(&keys.take(&alone).map_err(Error::from)?)? {
+                        unmatched(rows)?;
+                    }
                 }
                 if !layout.drops_buckets() {
                     self.remove_rows(&keys)?;
@@ -410,36 +460,77 @@ impl SideState {
         }
         if let Some(buckets) = layout.spec.buckets.filter(|_| layout.drops_buckets()) {
             let closed = KeyRange::not_null_below(int64_key(buckets.first_open(watermark_micros)));
-            self.rows_removed += self.rows.remove_range(&closed).map_err(Error::from)?;
-            self.keys.remove_range(&closed).map_err(Error::from)?;
+            let SideDrafts { rows, more, keys, .. } = &mut self.drafts;
+            for draft in [rows, more] {
+                self.rows_removed += draft.remove_range(&closed).map_err(Error::from)?;
+            }
+            keys.remove_range(&closed).map_err(Error::from)?;
         }
         Ok(())
     }
 
+    /// The rows with these keys and sequence numbers.
+    fn stored(&mut self, keys: &Keys) -> Result<[RecordBatch; 2]> {
+        let (ones, others) = by_store(keys, self.layout.spec.buckets.is_some())?;
+        let others = keys.take(&UInt32Array::from(others)).map_err(Error::from)?;
+        let rows = |draft: &mut Draft, keys: &Keys| -> Result<RecordBatch> {
+            let found = draft.get(keys).map_err(Error::from)?;
+            let rows = batch_of(&self.layout.schema, found.values, keys.len())?;
+            Ok(filter_record_batch(&rows, &found.present)?)
+        };
+        Ok([rows(&mut self.drafts.rows, &ones)?, rows(&mut self.drafts.more, &others)?])
+    }
+
     /// Hands the changes to the batch.
     pub(super) fn finish(self) -> Result<()> {
-        let drafts = [Some(self.keys), Some(self.rows), self.times];
+        let SideDrafts { rows, more, keys, times } = self.drafts;
+        let drafts = [Some(rows), Some(more), Some(keys), times];
         drafts.into_iter().flatten().try_for_each(|draft| Ok(draft.finish().map_err(Error::from)?))
     }
 }
 
-/// Rows of the store to be looked up.
+/// Keys without sequence numbers, which row looks at each, and their buckets.
+struct Asked {
+    keys: Keys,
+    owners: Vec<u32>,
+    buckets: Option<Vec<i64>>,
+}
+
+/// Rows in `<side>_more` to be looked up.
 struct Wanted {
     keys: KeyBuilder,
     owners: Vec<u32>,
+    buckets: Vec<i64>,
+    sequences: Vec<i64>,
 }
 
 impl Wanted {
-    fn new(key_bytes: usize) -> Self {
-        Self { keys: KeyBuilder::new(1024, key_bytes), owners: Vec::new() }
+    fn new(probes: &SideRows) -> Self {
+        let keys = KeyBuilder::new(1024, average_bytes(probes.keys.bytes()));
+        Self { keys, owners: Vec::new(), buckets: Vec::new(), sequences: Vec::new() }
     }
 
     fn push(&mut self, probes: &SideRows, owner: u32, bucket: Option<i64>, sequence: i64) -> Result<()> {
         let at = owner as usize;
         self.keys.push(bucket, probes.keys.key(at), Some(sequence), probes.key_groups[at])?;
         self.owners.push(owner);
+        self.buckets.extend(bucket);
+        self.sequences.push(sequence);
         Ok(())
     }
+}
+
+/// Splits keys with sequence numbers: the keys in `<side>_rows` of those that are there, and which are in `<side>_more`.
+fn by_store(keys: &Keys, has_bucket: bool) -> Result<(Keys, Vec<u32>)> {
+    let (mut ones, mut others) = (KeyBuilder::new(keys.len(), average_bytes(keys.bytes())), Vec::new());
+    for row in 0..keys.len() {
+        let parts = KeyParts::of(keys.key(row), has_bucket);
+        match parts.sequence {
+            0 => ones.push(parts.time, parts.key, None, parts.key_group)?,
+            _ => others.push(row as u32),
+        }
+    }
+    Ok((ones.finish()?, others))
 }
 
 fn int64s(found: &FoundRows, column: usize) -> &Int64Array {

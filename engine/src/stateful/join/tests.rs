@@ -14,7 +14,7 @@ use millstream_state::{KEY_GROUP_COLUMN, KeyEncoder, Place, StoreId, StoreOption
 use proptest::prelude::*;
 
 use super::range::TimeBound;
-use super::side::{SideLayout, SideState};
+use super::side::{SideDrafts, SideLayout, SideState};
 use super::spec::{Buckets, Expiry, JoinSpec, SideSpec, StreamJoinType};
 use super::work::{JoinPlan, JoinWork, SidePlan};
 use crate::batch_context::OperatorWatermarks;
@@ -337,16 +337,18 @@ async fn sides(plan: &JoinPlan, state: &millstream_state::Batch, late_ms: i64) -
     for (name, side) in [("left", JoinSideOf::Left), ("right", JoinSideOf::Right)] {
         let layout = Arc::clone(&plan.side(side).layout);
         let mut drafts = Vec::new();
-        let schemas = [Some(&layout.keys), Some(&layout.rows), layout.times.as_ref()];
-        for (part, schema) in ["keys", "rows", "times"].iter().zip(schemas) {
+        let schemas = [Some(&layout.rows), Some(&layout.more), Some(&layout.keys), layout.times.as_ref()];
+        for (part, schema) in ["rows", "more", "keys", "times"].iter().zip(schemas) {
             let Some(schema) = schema else { continue };
             let id = StoreId::new(0, format!("{name}_{part}"), 0, 1).map_err(Error::from)?;
             drafts.push(state.draft(&id, schema).await.map_err(Error::from)?);
         }
         let expired = plan.spec.state_watermark_ms(side, late_ms).map(|ms| ms * 1000);
         let mut drafts = drafts.into_iter();
-        let (keys, rows) = (drafts.next().expect("keys"), drafts.next().expect("rows"));
-        sides.push(SideState::new(layout, keys, rows, drafts.next(), expired));
+        let mut next = || drafts.next().expect("a store");
+        let (rows, more, keys) = (next(), next(), next());
+        let drafts = SideDrafts { rows, more, keys, times: drafts.next() };
+        sides.push(SideState::new(layout, drafts, expired));
     }
     let (right, left) = (sides.pop().expect("a side"), sides.pop().expect("a side"));
     Ok((left, right))

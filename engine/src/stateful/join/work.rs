@@ -174,12 +174,12 @@ impl JoinWork {
                 ready.push_back(pairs(&plan.output, side, rows, &met)?);
             }
             if side == JoinSideOf::Right && plan.spec.join_type == super::StreamJoinType::LeftSemi {
-                let once = met.once()?;
+                let once = met.once(rows)?;
                 if once.num_rows() > 0 {
                     ready.push_back(alone(&plan.output, JoinSideOf::Left, &once)?);
                 }
             }
-            other.matched(&met, forgets)
+            other.matched(rows, &met, forgets)
         })?;
         if side == JoinSideOf::Left && plan.spec.join_type == super::StreamJoinType::LeftSemi {
             let found = BooleanArray::from(matched.clone());
@@ -283,8 +283,8 @@ fn alone(output: &OutputColumns, side: JoinSideOf, rows: &RecordBatch) -> Result
 
 impl Met {
     /// Each stored row once.
-    fn once(&self) -> Result<RecordBatch> {
-        let (_, first_rows) = group_keys(self.keys());
+    fn once(&self, probes: &SideRows) -> Result<RecordBatch> {
+        let (_, first_rows) = group_keys(&self.keys(probes)?);
         let taken = UInt32Array::from(first_rows);
         let columns = super::side::take_all(self.rows.columns(), &taken)?;
         let schema: SchemaRef = self.rows.schema();
