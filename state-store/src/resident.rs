@@ -183,8 +183,7 @@ impl Lease {
             for at in (0..count).filter(|at| block.slots[*at] == NONE) {
                 let row = first + at;
                 // Of rows with the same new key the first counts.
-                let (slot, is_new) =
-                    table.add_at(block.places[at], keys.hashes()[row], keys.key(row), values.row(row));
+                let (slot, is_new) = table.add_at(block.places[at], keys.hashes()[row], keys.key(row), values.row(row));
                 if is_new {
                     journal.added(slot);
                     put[row] = true;

@@ -11,9 +11,11 @@
 //! bytes) · with bit 1, a bitmap of the removed rows · for each field of the values' fixed part, its bytes of all rows ·
 //! for values with a tail, the u32 end of each tail, then the tails. Removed rows have zeros for a fixed part and no tail.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
 use crate::error::{Error, Result};
 use crate::key::KeyEncoder;
@@ -62,6 +64,7 @@ pub(crate) struct BlockBuilder {
     tails: Vec<u8>,
     tail_ends: Vec<u32>,
     first_key: Vec<u8>,
+    compressor: Compressor,
 }
 
 impl BlockBuilder {
@@ -77,6 +80,7 @@ impl BlockBuilder {
             tails: Vec::new(),
             tail_ends: Vec::new(),
             first_key: Vec::new(),
+            compressor: Compressor::default(),
         }
     }
 
@@ -127,14 +131,12 @@ impl BlockBuilder {
     /// Appends the block to `out` and starts the next one.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         let body = self.body();
-        let compressed = lz4_flex::block::compress(&body);
-        // A body that hardly shrinks costs more to decompress than its bytes cost to read.
-        let is_smaller = compressed.len() < body.len() - body.len() / 8;
-        let flags = u8::from(is_smaller) * FLAG_LZ4 + u8::from(self.removals > 0) * FLAG_REMOVALS;
+        let compressed = self.compressor.compress(&body);
+        let flags = u8::from(compressed.is_some()) * FLAG_LZ4 + u8::from(self.removals > 0) * FLAG_REMOVALS;
         out.push(flags);
         out.extend_from_slice(&(self.rows as u32).to_le_bytes());
         out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-        out.extend_from_slice(if is_smaller { &compressed } else { &body });
+        out.extend_from_slice(compressed.unwrap_or(&body));
         self.clear();
     }
 
@@ -180,6 +182,28 @@ impl BlockBuilder {
 
 fn put_ends(body: &mut Vec<u8>, ends: &[u32]) {
     ends.iter().for_each(|end| body.extend_from_slice(&end.to_le_bytes()));
+}
+
+/// What compression needs, kept from block to block.
+#[derive(Default)]
+struct Compressor {
+    table: CompressTable,
+    output: Vec<u8>,
+}
+
+impl Compressor {
+    /// `None` for what hardly shrinks: it would cost more to decompress than its bytes cost to read.
+    fn compress(&mut self, body: &[u8]) -> Option<&[u8]> {
+        self.output.resize(get_maximum_output_size(body.len()).max(self.output.len()), 0);
+        let bytes = compress_into_with_table(body, &mut self.output, &mut self.table).ok()?;
+        (bytes < body.len() - body.len() / 8).then(|| &self.output[..bytes])
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Compressor").finish_non_exhaustive()
+    }
 }
 
 /// A block that has been read and whose lengths all add up.

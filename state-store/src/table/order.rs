@@ -57,10 +57,10 @@ impl Order {
     /// Sorts what was added, and merges runs until each is at least twice as long as the next.
     pub(super) fn sort(&mut self, rows: &Rows) {
         if !self.unsorted.is_empty() {
-            let mut items = Vec::with_capacity(self.unsorted.len());
-            items.extend(self.unsorted.drain(..).map(|slot| (prefix(rows.key(slot)), slot)));
-            items.retain(|item| !is_dead(&self.dead, item.1));
-            sort_items(rows, &mut items);
+            let mut slots = std::mem::take(&mut self.unsorted);
+            slots.retain(|slot| !is_dead(&self.dead, *slot));
+            sort_slots(rows, &mut slots);
+            let items = slots.into_iter().map(|slot| (prefix(rows.key(slot)), slot)).collect();
             self.runs.push(Run { items, start: 0 });
         }
         while let [.., longer, shorter] = self.runs.as_slice()
@@ -122,13 +122,61 @@ impl Run {
 
 /// These slots in key order.
 pub(super) fn sorted(rows: &Rows, slots: impl Iterator<Item = u32>) -> Vec<u32> {
-    let mut items: Vec<Item> = slots.map(|slot| (prefix(rows.key(slot)), slot)).collect();
-    sort_items(rows, &mut items);
-    items.into_iter().map(|item| item.1).collect()
+    let mut slots: Vec<u32> = slots.collect();
+    sort_slots(rows, &mut slots);
+    slots
 }
 
-fn sort_items(rows: &Rows, items: &mut [Item]) {
-    items.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rows.key(a.1).cmp(rows.key(b.1))));
+fn sort_slots(rows: &Rows, slots: &mut [u32]) {
+    let telling = TellingBytes::of(slots.iter().map(|slot| rows.key(*slot)));
+    let mut items: Vec<Item> = slots.iter().map(|slot| (telling.of_key(rows.key(*slot)), *slot)).collect();
+    match telling.tell_all {
+        true => items.sort_unstable_by_key(|item| item.0),
+        false => items.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| rows.key(a.1).cmp(rows.key(b.1)))),
+    }
+    slots.iter_mut().zip(items).for_each(|(slot, item)| *slot = item.1);
+}
+
+/// The first eight places where some keys have different bytes. Keys sort as these bytes do, because at the places between
+/// them all keys are alike; so the rows need not be looked at again, as they would be by the first bytes of keys, which the
+/// rows of a window or of a bucket have in common.
+struct TellingBytes {
+    places: [u8; 8],
+    count: usize,
+    /// Whether keys with the same bytes at these places are equal.
+    tell_all: bool,
+}
+
+/// Places of a key that are looked at.
+const PLACES: usize = 64;
+
+impl TellingBytes {
+    fn of<'a>(mut keys: impl Iterator<Item = &'a [u8]>) -> Self {
+        let first = keys.next().unwrap_or_default();
+        let mut differences = [0; PLACES];
+        let (mut shortest, mut longest) = (first.len(), first.len());
+        for key in keys {
+            (shortest, longest) = (shortest.min(key.len()), longest.max(key.len()));
+            for (difference, (byte, first_byte)) in differences.iter_mut().zip(key.iter().zip(first)) {
+                *difference |= byte ^ first_byte;
+            }
+        }
+        let differ = differences[..shortest.min(PLACES)].iter().enumerate().filter(|(_, bits)| **bits != 0);
+        let (mut places, mut count, mut all) = ([0; 8], 0, 0);
+        for (place, _) in differ {
+            if let Some(next) = places.get_mut(count) {
+                *next = place as u8;
+                count += 1;
+            }
+            all += 1;
+        }
+        Self { places, count, tell_all: all == count && shortest == longest && longest <= PLACES }
+    }
+
+    #[inline]
+    fn of_key(&self, key: &[u8]) -> u64 {
+        self.places[..self.count].iter().fold(0, |bytes, place| bytes << 8 | u64::from(key[usize::from(*place)]))
+    }
 }
 
 fn merge(rows: &Rows, left: impl Iterator<Item = Item>, right: impl Iterator<Item = Item>) -> Vec<Item> {

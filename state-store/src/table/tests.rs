@@ -66,4 +66,30 @@ proptest! {
     fn rows_of_any_length_are_as_in_a_map(steps in steps(0..10, 0..20)) {
         check(RowLayout::Varying, steps);
     }
+
+    /// Keys that are alike in most places, as those of one window are; short and long ones.
+    #[test]
+    fn key_order_is_that_of_bytes(
+        common in proptest::collection::vec(any::<u8>(), 0..90),
+        keys in proptest::collection::vec(proptest::collection::vec((0_usize..100, 0_u8..3), 0..12), 1..60),
+        has_one_length in any::<bool>(),
+    ) {
+        let mut table = Table::new(RowLayout::Varying);
+        let keys: Vec<Vec<u8>> = keys.into_iter().map(|changes| {
+            let mut key = common.clone();
+            for (place, byte) in changes {
+                match key.get_mut(place) {
+                    Some(there) => *there = byte,
+                    None if has_one_length => {}
+                    None => key.push(byte),
+                }
+            }
+            key
+        }).collect();
+        for key in &keys {
+            table.find_or_insert(hash_key(key), key, 0);
+        }
+        let sorted: Vec<_> = table.sorted().iter().map(|slot| table.key(*slot)).collect();
+        prop_assert_eq!(sorted, keys.iter().map(Vec::as_slice).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    }
 }
