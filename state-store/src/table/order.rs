@@ -128,6 +128,10 @@ pub(super) fn sorted(rows: &Rows, slots: impl Iterator<Item = u32>) -> Vec<u32> 
 }
 
 fn sort_slots(rows: &Rows, slots: &mut [u32]) {
+    // What came in order lies in order.
+    if slots.is_sorted_by(|a, b| rows.key(*a) <= rows.key(*b)) {
+        return;
+    }
     let telling = TellingBytes::of(slots.iter().map(|slot| rows.key(*slot)));
     let mut items: Vec<Item> = slots.iter().map(|slot| (telling.of_key(rows.key(*slot)), *slot)).collect();
     match telling.tell_all {
@@ -157,9 +161,9 @@ impl TellingBytes {
         let (mut shortest, mut longest) = (first.len(), first.len());
         for key in keys {
             (shortest, longest) = (shortest.min(key.len()), longest.max(key.len()));
-            for (difference, (byte, first_byte)) in differences.iter_mut().zip(key.iter().zip(first)) {
-                *difference |= byte ^ first_byte;
-            }
+            let places = shortest.min(PLACES);
+            let (key, first, differences) = (&key[..places], &first[..places], &mut differences[..places]);
+            (0..places).for_each(|place| differences[place] |= key[place] ^ first[place]);
         }
         let differ = differences[..shortest.min(PLACES)].iter().enumerate().filter(|(_, bits)| **bits != 0);
         let (mut places, mut count, mut all) = ([0; 8], 0, 0);
