@@ -54,6 +54,21 @@ fn versions_are_in_the_workspace_alone() -> TestResult {
     Ok(())
 }
 
+/// A member that is not named would be optimised, as what it depends on is: slow to build, and without lines in backtraces.
+#[test]
+fn every_member_is_in_the_profile_for_development() -> TestResult {
+    let manifest = fs::read_to_string(repository().join("Cargo.toml"))?;
+    let (_, profile) = manifest.split_once("\n[profile.dev.package]\n").ok_or("there is no such section")?;
+    for folder in [".", "state-store", "formats", "engine", "connectors", "sql", "examples", "tests", "bench"] {
+        let member = fs::read_to_string(repository().join(folder).join("Cargo.toml"))?;
+        let (_, package) = member.split_once("[package]\n").ok_or("no package")?;
+        let name = package.lines().find_map(|line| line.strip_prefix("name = ")).ok_or("no name")?.trim_matches('"');
+        let line = format!("\n{name} = {{ opt-level = 0, debug = \"line-tables-only\" }}\n");
+        assert!(profile.contains(&line), "[profile.dev.package] lacks a line for {name}");
+    }
+    Ok(())
+}
+
 /// With other features in a dependency, DataFusion would be built a second time for the examples.
 #[test]
 fn examples_share_the_build_of_the_workspace() -> TestResult {
