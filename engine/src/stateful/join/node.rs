@@ -25,8 +25,8 @@ use crate::joining::{ConditionColumn, JoinSideOf, PairCondition};
 use crate::plan::ExchangeExec;
 use crate::plan::codec::NodeExpression;
 
-/// Buckets are at least so wide, in microseconds.
-const NARROWEST_BUCKET: i64 = 1_000_000;
+/// Buckets are at least so wide, in microseconds: times are no finer.
+const NARROWEST_BUCKET: i64 = 1;
 /// The width of buckets where the time is one of the keys, in microseconds.
 const KEY_BUCKET: i64 = 60_000_000;
 
