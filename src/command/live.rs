@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use uuid::Uuid;
 
 /// The lines, on standard error: the process has one terminal. Not there where nobody looks.
 static LINES: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Whether writing to standard output has found nobody at its other end.
+static OUTPUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Does `print`, which writes to the terminal, with the lines out of its way.
 pub(super) fn above_lines<R>(print: impl FnOnce() -> R) -> R {
@@ -43,11 +47,20 @@ impl Write for AboveLines {
 
     fn flush(&mut self) -> io::Result<()> {
         let text = std::mem::take(&mut self.0);
-        above_lines(|| {
+        let written = above_lines(|| {
             let mut out = io::stdout().lock();
             out.write_all(&text).and_then(|()| out.flush())
-        })
+        });
+        if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            OUTPUT_IS_CLOSED.store(true, Ordering::Relaxed);
+        }
+        written
     }
+}
+
+/// Whether nobody reads standard output any more, as behind `| head`.
+pub(super) fn output_is_closed() -> bool {
+    OUTPUT_IS_CLOSED.load(Ordering::Relaxed)
 }
 
 /// Standard error, where the log goes, beside the lines: an event is written at once when it is complete.
