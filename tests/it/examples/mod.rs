@@ -2,6 +2,7 @@
 
 mod connectors;
 mod files;
+mod kafka;
 mod model;
 mod stateful;
 mod stateless;
