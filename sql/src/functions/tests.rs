@@ -1,6 +1,6 @@
 //! Every recorded answer of Spark to a function, asked of these functions over the same table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::AssertUnwindSafe;
 
@@ -166,6 +166,21 @@ fn every_name_is_there_once_and_in_lower_case() {
     let distinct: std::collections::HashSet<&str> = names.iter().copied().collect();
     assert_eq!(distinct.len(), names.len());
     assert!(names.iter().all(|name| *name == name.to_lowercase()));
+}
+
+#[test]
+fn the_page_names_every_function() {
+    let page = include_str!("../../../docs/sql.md");
+    let (_, page) = page.split_once("\n## Functions\n").expect("a section about functions");
+    let table = page.lines().filter(|line| line.starts_with("| "));
+    let named: BTreeSet<&str> =
+        table.flat_map(|line| line.split('`').skip(1).step_by(2)).flat_map(str::split_whitespace).collect();
+    let aggregates = super::aggregate_functions();
+    let scalars = super::FUNCTIONS.iter().map(|function| function.name);
+    let known = scalars.chain(aggregates.iter().map(|function| function.name())).filter(|name| !name.starts_with('$'));
+    // These are no functions to DataFusion.
+    let known: BTreeSet<&str> = known.chain(["grouping_id", "window", "session_window"]).collect();
+    assert_eq!(named.symmetric_difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 /// DataFusion's own functions are unknown, as they are in Spark.
