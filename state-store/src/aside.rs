@@ -63,6 +63,11 @@ impl Aside {
         Self { codec: Arc::clone(codec), base, overlay, runs, rows: rows as i64 }
     }
 
+    /// Whether there are certainly no rows: whatever is in the overlay may not have been counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0 && self.overlay.is_empty()
+    }
+
     /// Hands the value of each key to `read`.
     pub(crate) fn with_values<T>(&self, keys: &Keys, read: impl FnOnce(&[Option<&[u8]>]) -> Result<T>) -> Result<T> {
         let sources = self.look_up(keys)?;

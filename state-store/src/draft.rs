@@ -158,6 +158,15 @@ impl Draft {
         }
     }
 
+    /// Whether there are no rows, so that nothing can be found. A store that is larger than memory may say that there are
+    /// some, and have none.
+    pub fn is_empty(&self) -> bool {
+        match &self.changes {
+            Changes::InPlace(lease) => lease.rows() == 0,
+            Changes::Aside(aside) => aside.is_empty(),
+        }
+    }
+
     /// The values of these keys.
     pub fn get(&mut self, keys: &Keys) -> Result<FoundRows> {
         self.guarded(|draft| {
@@ -290,8 +299,9 @@ impl Draft {
         })
     }
 
-    /// Hands the changes to the batch, which commits them together with those of all other stores.
-    pub fn finish(mut self) -> Result<()> {
+    /// Hands the changes to the batch, which commits them together with those of all other stores. How many rows the store
+    /// has then.
+    pub fn finish(mut self) -> Result<u64> {
         self.guarded(|draft| match &mut draft.changes {
             Changes::InPlace(lease) => lease.check(),
             Changes::Aside(aside) => aside.count_unknown(),
@@ -304,7 +314,7 @@ impl Draft {
         let Self { id, codec, image, batch, changes, reservation, .. } = self;
         let sealed = Sealed { id, codec, image, changes, rows, reservation };
         batch.sealed.lock().unwrap_or_else(PoisonError::into_inner).push(sealed);
-        Ok(())
+        Ok(rows)
     }
 
     /// Of a store whose changes are put aside.

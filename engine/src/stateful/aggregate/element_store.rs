@@ -344,6 +344,7 @@ impl ElementStore {
 
     /// Hands the changes over, to be committed with the groups.
     pub(in crate::stateful) fn finish(self) -> Result<()> {
-        Ok(self.draft.finish().map_err(Error::from)?)
+        self.draft.finish().map_err(Error::from)?;
+        Ok(())
     }
 }

@@ -269,8 +269,7 @@ impl Work {
         }
         let batches = emitter.into_batches();
         self.counts.removals_micros = watch.elapsed_micros();
-        self.counts.rows_total = self.draft.rows();
-        self.draft.finish().map_err(Error::from)?;
+        self.counts.rows_total = self.draft.finish().map_err(Error::from)?;
         for elements in self.elements.into_iter().flatten() {
             elements.finish()?;
         }

@@ -213,9 +213,8 @@ impl Work {
             self.counts.rows_removed = self.keys.remove_range(&closed).map_err(Error::from)?;
         }
         self.counts.removals_micros = micros(&watch);
-        self.counts.rows_total = self.keys.rows();
         self.counts.custom = BTreeMap::from([(DROPPED.to_string(), i64::try_from(self.dropped).unwrap_or(i64::MAX))]);
-        self.keys.finish().map_err(Error::from)?;
+        self.counts.rows_total = self.keys.finish().map_err(Error::from)?;
         Ok(self.counts)
     }
 

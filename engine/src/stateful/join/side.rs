@@ -178,11 +178,6 @@ impl SideState {
         Self { layout, drafts, expired_micros, rows_put: 0, rows_removed: 0, rows_looked_at: 0 }
     }
 
-    /// Rows in the store.
-    pub(super) fn rows_total(&self) -> u64 {
-        self.drafts.rows.rows() + self.drafts.more.rows()
-    }
-
     /// Gives every stored row that has the key of a row of `probes` and may match it to `each`, a few thousand at a time.
     pub(super) fn meet(&mut self, probes: &SideRows, mut each: impl FnMut(&mut Self, Met) -> Result<()>) -> Result<()> {
         let Asked { keys, owners, buckets } = self.asked_by(probes)?;
@@ -194,7 +189,7 @@ impl SideState {
         let (of_keys, in_buckets) = (UInt32Array::from(owners.clone()), buckets.clone().map(Int64Array::from));
         let met = self.live(found, of_keys, in_buckets, sequences)?;
         each(self, met)?;
-        if self.drafts.keys.rows() == 0 {
+        if self.drafts.keys.is_empty() {
             return Ok(());
         }
         let found = self.drafts.keys.get(&keys).map_err(Error::from)?;
@@ -481,11 +476,14 @@ impl SideState {
         Ok([rows(&mut self.drafts.rows, &ones)?, rows(&mut self.drafts.more, &others)?])
     }
 
-    /// Hands the changes to the batch.
-    pub(super) fn finish(self) -> Result<()> {
+    /// Hands the changes to the batch. How many rows are remembered.
+    pub(super) fn finish(self) -> Result<u64> {
         let SideDrafts { rows, more, keys, times } = self.drafts;
-        let drafts = [Some(rows), Some(more), Some(keys), times];
-        drafts.into_iter().flatten().try_for_each(|draft| Ok(draft.finish().map_err(Error::from)?))
+        keys.finish().map_err(Error::from)?;
+        if let Some(times) = times {
+            times.finish().map_err(Error::from)?;
+        }
+        Ok(rows.finish().map_err(Error::from)? + more.finish().map_err(Error::from)?)
     }
 }
 

@@ -10,7 +10,7 @@ use datafusion_common::Result;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion_physical_plan::joins::utils::build_join_schema;
-use millstream_state::{KEY_GROUP_COLUMN, KeyEncoder, Place, StoreId, StoreOptions, Stores, VersionRef};
+use millstream_state::{FixedBudget, KEY_GROUP_COLUMN, KeyEncoder, Place, StoreId, StoreOptions, Stores, VersionRef};
 use proptest::prelude::*;
 
 use super::range::TimeBound;
@@ -177,10 +177,12 @@ async fn run(
     case: Case,
     batches: &[(Vec<Row>, Vec<Row>)],
     restarts: &[bool],
+    budget_bytes: usize,
 ) -> Result<Vec<(Option<i64>, Option<i64>)>> {
     static PLACES: AtomicU64 = AtomicU64::new(0);
     let place = format!("memory://joins/{}", PLACES.fetch_add(1, Ordering::Relaxed));
-    let stores = Stores::open(Place::open(&place, &[]).map_err(Error::from)?, StoreOptions::default());
+    let options = StoreOptions { budget: Arc::new(FixedBudget::new(budget_bytes)), ..StoreOptions::default() };
+    let stores = Stores::open(Place::open(&place, &[]).map_err(Error::from)?, options);
     let plan = Arc::new(plan(case)?);
     let (mut base, mut late_ms, mut out) = (VersionRef::empty(), 0, Vec::new());
     let mut clock = Clock::default();
@@ -385,8 +387,14 @@ fn a_hot_key_costs_its_matches_and_no_more() -> Result<()> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
-    fn all_batches_together_are_the_batch_join(case in case(), batches in batches(), restarts in prop::collection::vec(any::<bool>(), 6)) {
-        let found = futures::executor::block_on(run(case, &batches, &restarts)).expect("a join");
+    fn all_batches_together_are_the_batch_join(
+        case in case(),
+        batches in batches(),
+        restarts in prop::collection::vec(any::<bool>(), 6),
+        // Without memory the stores are in files.
+        budget_bytes in prop::sample::select(vec![0, usize::MAX / 2]),
+    ) {
+        let found = futures::executor::block_on(run(case, &batches, &restarts, budget_bytes)).expect("a join");
         prop_assert_eq!(found, expected(case, &batches));
     }
 }

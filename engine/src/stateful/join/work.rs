@@ -106,11 +106,9 @@ impl JoinWork {
                 Ok(())
             })?;
         }
-        self.counts.rows_total = self.left.rows_total() + self.right.rows_total();
         self.counts.rows_updated = self.left.rows_put + self.right.rows_put;
         self.counts.rows_removed = self.left.rows_removed + self.right.rows_removed;
-        self.left.finish()?;
-        self.right.finish()?;
+        self.counts.rows_total = self.left.finish()? + self.right.finish()?;
         Ok((self.ready, self.counts))
     }
 

@@ -237,8 +237,7 @@ impl Remembering {
     }
 
     fn finish(mut self, context: &TaskContext) -> Result<()> {
-        self.counts.rows_total = self.slots.rows();
-        self.slots.finish()?;
+        self.counts.rows_total = self.slots.finish()?;
         self.elements.into_iter().flatten().try_for_each(ElementStore::finish)?;
         Observations::of(context)?.operator(self.operator, &self.counts);
         Ok(())

@@ -99,11 +99,6 @@ impl Slots {
         Self { sessions, ends }
     }
 
-    /// Sessions there are.
-    pub(super) fn rows(&self) -> u64 {
-        self.sessions.rows()
-    }
-
     /// The sessions of these keys.
     pub(super) fn load(&mut self, of: &BatchKeys) -> Result<Stored> {
         let count = of.keys.len();
@@ -247,13 +242,12 @@ impl Slots {
         Ok(())
     }
 
-    /// Hands the changes to the batch.
-    pub(super) fn finish(self) -> Result<()> {
-        self.sessions.finish().map_err(Error::from)?;
-        match self.ends {
-            Some(ends) => Ok(ends.finish().map_err(Error::from)?),
-            None => Ok(()),
+    /// Hands the changes to the batch. How many sessions there are.
+    pub(super) fn finish(self) -> Result<u64> {
+        if let Some(ends) = self.ends {
+            ends.finish().map_err(Error::from)?;
         }
+        Ok(self.sessions.finish().map_err(Error::from)?)
     }
 
     /// Everything but the sessions that have changed themselves.
