@@ -115,7 +115,7 @@ fn run_with(
             drafts[keys.partitions(PARTITIONS)[0] as usize].remove(&keys)?;
             model.remove(&key);
         }
-        drafts.into_iter().try_for_each(Draft::finish)?;
+        drafts.into_iter().try_for_each(|draft| draft.finish().map(drop))?;
         let reference = block_on(batch.commit())?.reference;
         committed.push((reference.clone(), model));
         if is_maintained {

@@ -184,7 +184,11 @@ fn check(place: &Place, shape: Shape, budget_bytes: usize, steps: Vec<Step>) -> 
                     }
                     End::Commit | End::Lose => {}
                 }
-                drafts.into_iter().try_for_each(Draft::finish)?;
+                for (partition, draft) in drafts.into_iter().enumerate() {
+                    let rows = part(shape, &model, partition, partitions)?.len();
+                    assert!(rows == 0 || !draft.is_empty(), "a store with {rows} rows says that it is empty");
+                    assert_eq!(draft.finish()?, rows as u64);
+                }
                 let commit = block_on(batch.commit())?;
                 if matches!(end, End::Commit) {
                     versions.push((commit.reference, model));
